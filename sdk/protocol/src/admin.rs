@@ -1,0 +1,13 @@
+//! Administrative requests and answers.
+
+mod flow;
+mod plugin;
+mod request;
+mod response;
+mod topic;
+
+pub use flow::{FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError};
+pub use plugin::{PluginInfo, PluginKind};
+pub use request::AdminRequest;
+pub use response::{AdminResponse, BrokerInfo};
+pub use topic::{PartitionInfo, TopicInfo, TopicSummary};

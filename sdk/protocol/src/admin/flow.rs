@@ -1,0 +1,111 @@
+//! Flows: plugins bound to topics.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Start;
+
+/// What a flow does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowSpec {
+    /// Its name.
+    pub name: String,
+    /// The topic it reads.
+    pub from: String,
+    /// The plugins it runs, in this order: `name` for the newest version when the flow is made, or `name@version`.
+    pub plugins: Vec<String>,
+    /// The topics it writes, by the plugins' output numbers.
+    pub to: Vec<String>,
+    /// Settings for the plugins.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// Where in the source topic it begins.
+    #[serde(default)]
+    pub start: Start,
+    /// What happens when a plugin fails.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// When the plugins run.
+    #[serde(default)]
+    pub mode: FlowMode,
+}
+
+/// What a flow does when a plugin fails on a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum OnError {
+    /// The flow stops before the record until it is resumed.
+    #[default]
+    Pause,
+    /// The record is left out.
+    Skip,
+    /// The record goes to a topic for failed records.
+    DeadLetter,
+    /// The record is tried again.
+    Retry,
+}
+
+/// When the plugins of a flow run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FlowMode {
+    /// On records that are stored, into other topics.
+    #[default]
+    Stream,
+    /// On records before they are stored.
+    Ingest,
+}
+
+/// A flow and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowInfo {
+    /// What it does, with the plugins' versions.
+    pub spec: FlowSpec,
+    /// Whether it runs.
+    pub state: FlowState,
+    /// The partitions of the source topic.
+    #[serde(default)]
+    pub partitions: Vec<FlowPartitionInfo>,
+}
+
+/// Whether a flow runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FlowState {
+    /// It runs.
+    Running,
+    /// It stands still until it is resumed.
+    Paused {
+        /// Why: a request, or what a plugin did.
+        #[serde(default)]
+        reason: String,
+    },
+}
+
+/// How far a flow is in one partition of its source topic. The counts begin when the broker starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowPartitionInfo {
+    /// The partition.
+    pub partition: u32,
+    /// Offset of the next record to be read.
+    pub cursor: i64,
+    /// Offset after the last committed record.
+    pub end: i64,
+    /// Records that wait: `end - cursor`.
+    pub lag: i64,
+    /// Records read.
+    pub records_in: u64,
+    /// Records written.
+    pub records_out: u64,
+    /// Records that no plugin passed on.
+    pub dropped: u64,
+    /// Records on which a plugin failed.
+    pub errors: u64,
+    /// Nanoseconds spent in the plugins.
+    pub guest_ns: u64,
+}

@@ -1,0 +1,39 @@
+//! Plugins.
+
+use serde::{Deserialize, Serialize};
+
+/// One version of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version: 1, 2, ...
+    pub version: u32,
+    /// What it does.
+    pub kind: PluginKind,
+    /// SHA-256 of the uploaded file, in lower-case hexadecimal.
+    #[serde(default)]
+    pub sha256: String,
+    /// Bytes of the uploaded file.
+    #[serde(default)]
+    pub size: u64,
+    /// When it was uploaded, in milliseconds since 1970.
+    #[serde(default)]
+    pub created_ms: u64,
+    /// Interfaces that it imports.
+    #[serde(default)]
+    pub imports: Vec<String>,
+}
+
+/// The world that a plugin is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PluginKind {
+    /// Keeps or drops records.
+    Filter,
+    /// Makes other records out of records.
+    Transform,
+    /// Makes records.
+    Producer,
+}

@@ -1,0 +1,110 @@
+//! What a client may ask for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{FlowSpec, Start};
+
+/// One request, the first frame of a stream of its own. The answer is one
+/// [`AdminResponse`](crate::AdminResponse) or an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AdminRequest {
+    /// Makes a topic. Answer: `Topic`.
+    CreateTopic {
+        /// 1 to 249 of the characters `a-z A-Z 0-9 . _ -`, and not `.` or `..`.
+        name: String,
+        /// How many partitions it gets; `None` leaves it to the broker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partitions: Option<u32>,
+        /// Settings that differ from the defaults, with Kafka's keys.
+        #[serde(default)]
+        config: BTreeMap<String, String>,
+    },
+    /// Answer: `Topics`.
+    ListTopics,
+    /// Answer: `Topic`.
+    DescribeTopic {
+        /// The topic.
+        name: String,
+    },
+    /// Changes settings or adds partitions. Answer: `Topic`.
+    AlterTopic {
+        /// The topic.
+        name: String,
+        /// Settings to change; the others stay.
+        #[serde(default)]
+        config: BTreeMap<String, String>,
+        /// New number of partitions, not lower than now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partitions: Option<u32>,
+    },
+    /// Deletes a topic and its records. Answer: `Done`.
+    DeleteTopic {
+        /// The topic.
+        name: String,
+    },
+    /// Answer: `Offset`.
+    ListOffsets {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The place whose offset is asked for.
+        start: Start,
+    },
+    /// Stores a plugin under a name, as its next version. The file follows in `UploadChunk` frames, then the client
+    /// finishes the stream. Answer: `Plugin`.
+    UploadPlugin {
+        /// The plugin's name.
+        name: String,
+        /// Bytes that follow.
+        size: u64,
+        /// SHA-256 of the file in lower-case hexadecimal, to be checked by the broker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+    },
+    /// Answer: `Plugins`.
+    ListPlugins,
+    /// Answer: `Plugin`.
+    DescribePlugin {
+        /// `name` for the newest version, or `name@version`.
+        name: String,
+    },
+    /// Answer: `Done`.
+    DeletePlugin {
+        /// `name` for all versions, or `name@version`.
+        name: String,
+    },
+    /// Makes a flow and starts it. Answer: `Flow`.
+    CreateFlow {
+        /// What it does.
+        spec: FlowSpec,
+    },
+    /// Answer: `Flows`.
+    ListFlows,
+    /// Answer: `Flow`.
+    DescribeFlow {
+        /// The flow.
+        name: String,
+    },
+    /// Stops a flow where it is. Answer: `Flow`.
+    PauseFlow {
+        /// The flow.
+        name: String,
+    },
+    /// Goes on where a flow stopped. Answer: `Flow`.
+    ResumeFlow {
+        /// The flow.
+        name: String,
+    },
+    /// Answer: `Done`.
+    DeleteFlow {
+        /// The flow.
+        name: String,
+    },
+    /// Answer: `Broker`.
+    DescribeBroker,
+}
