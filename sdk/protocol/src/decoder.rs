@@ -166,3 +166,35 @@ fn make_room(body: &mut BytesMut, take: usize, want: usize) {
     let grown = (body.capacity() * 2).max(body.len() + take).min(want);
     body.reserve(grown - body.len());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(decoder: &FrameDecoder) -> usize {
+        decoder.current.as_ref().map_or(0, |(_, body)| body.capacity())
+    }
+
+    #[test]
+    fn a_lying_length_gets_room_only_for_what_arrives() {
+        let mut decoder = FrameDecoder::new(FrameLimits::CLIENT);
+        let header = FrameHeader::new(FrameKind::Records, 60_000_000).encode();
+        assert_eq!(decoder.decode(&mut &header[..]), Ok(None));
+        assert!(room(&decoder) <= TRUSTED_BODY_BYTES);
+        let chunk = [0; 1000];
+        for arrived in 1..=10_000 {
+            assert_eq!(decoder.decode(&mut &chunk[..]), Ok(None));
+            assert!(room(&decoder) <= (2 * arrived * chunk.len()).max(TRUSTED_BODY_BYTES));
+        }
+    }
+
+    #[test]
+    fn a_body_never_gets_more_room_than_its_length() {
+        let mut decoder = FrameDecoder::new(FrameLimits::CLIENT);
+        let length = TRUSTED_BODY_BYTES + 10;
+        let header = FrameHeader::new(FrameKind::Records, length as u32).encode();
+        assert_eq!(decoder.decode(&mut &header[..]), Ok(None));
+        assert_eq!(decoder.decode(&mut &vec![0; length - 1][..]), Ok(None));
+        assert_eq!(room(&decoder), length);
+    }
+}

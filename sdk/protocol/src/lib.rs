@@ -1,4 +1,109 @@
 //! Weir's native protocol, without I/O: frames, control messages, data headers and error codes.
+//!
+//! The client SDK and the broker's QUIC listener share this crate. It has no sockets, no clock and no tasks: bytes
+//! go in, messages come out, and the other way round.
+//!
+//! # Transport
+//!
+//! QUIC version 1 (RFC 9000) with TLS 1.3 and the application protocol [`ALPN`] (`weir/1`). Only streams that the
+//! client opens are used, all of them bidirectional. All integers are big-endian, lengths are in bytes.
+//!
+//! # Frames
+//!
+//! Both directions of every stream are a sequence of frames:
+//!
+//! ```text
+//!  0        4      5       6            8
+//! +--------+------+-------+------------+---------------------+
+//! | length | kind | flags | reserved=0 | `length` bytes      |
+//! | u32    | u8   | u8    | u16        |                     |
+//! +--------+------+-------+------------+---------------------+
+//! ```
+//!
+//! Flags are written as zero and ignored when read; reserved bytes that are not zero are an error.
+//!
+//! | kind | name | from | body |
+//! |---|---|---|---|
+//! | 1 | Hello | client | [`Hello`] |
+//! | 2 | HelloOk | broker | [`HelloOk`] |
+//! | 3 | Request | client | [`AdminRequest`] |
+//! | 4 | Response | broker | [`AdminResponse`] |
+//! | 5 | Error | broker | [`WireError`] |
+//! | 6 | OpenProduce | client | [`OpenProduce`] |
+//! | 7 | ProduceOpened | broker | [`ProduceOpened`] |
+//! | 8 | Produce | client | data: [`ProduceHeader`], one batch |
+//! | 9 | Ack | broker | data: [`Ack`] |
+//! | 10 | OpenSubscribe | client | [`OpenSubscribe`] |
+//! | 11 | SubscribeOpened | broker | [`SubscribeOpened`] |
+//! | 12 | Records | broker | data: [`RecordsHeader`], batches |
+//! | 13 | SubscribeControl | client | [`SubscribeControl`] |
+//! | 14 | UploadChunk | client | data: the next bytes of a file |
+//! | 15 | Goodbye | broker | [`Goodbye`] |
+//!
+//! Bodies that are not marked as data are control messages: one CBOR item (RFC 8949), a map with the message's field
+//! names as text keys; enumerations are a text (the variant's name in snake or kebab case) or a map of one entry from
+//! that name to its fields. Unknown fields are ignored, fields with a default may be missing, nothing may follow the
+//! item. A control body has at most [`MAX_CONTROL_BYTES`] towards the broker (which may take less), and
+//! [`MAX_RESPONSE_BYTES`] towards the client.
+//!
+//! # Data frames
+//!
+//! Batches are Apache Kafka's record batches, magic 2, untouched. A data frame carries at most
+//! [`MAX_BATCH_BYTES_CEILING`] of them.
+//!
+//! ```text
+//! Produce      0         4            8
+//!             +-----------+------------+------------+
+//!             | partition | reserved=0 | one batch  |
+//!             | u32       | u32        |            |
+//!             +-----------+------------+------------+
+//!
+//! Ack          0       2       4           8             16                 24           32
+//!             +-------+-------+-----------+-------------+------------------+------------+-----------+
+//!             | error | flags | partition | base offset | log start offset | reserved=0 | WireError |
+//!             | u16   | u16   | u32       | i64         | i64              | u64        | CBOR      |
+//!             +-------+-------+-----------+-------------+------------------+------------+-----------+
+//!             The WireError is there if and only if `error` is not 0. Flag bit 0: duplicate.
+//!
+//! Records      0           4       8                16                 24
+//!             +-----------+-------+----------------+------------------+---------+
+//!             | partition | flags | high watermark | log start offset | batches |
+//!             | u32       | u32   | i64            | i64              |         |
+//!             +-----------+-------+----------------+------------------+---------+
+//!             Flag bit 0: the end of an `until_end` subscription is reached. Batches may be empty.
+//! ```
+//!
+//! # Exchanges
+//!
+//! The first frame of a stream says what the stream is for.
+//!
+//! - **Connection.** On its first stream the client sends `Hello` and waits for `HelloOk` before it opens others. The
+//!   stream stays open; a `Goodbye` on it announces that the broker will close the connection. Anything else
+//!   than a `Hello` closes the connection with a [`CloseCode`] and a reason.
+//! - **Produce.** `OpenProduce`, `ProduceOpened`, then any number of `Produce` frames, each answered by one `Ack`,
+//!   in order. The client keeps at most the window of [`ProduceOpened`] unanswered. A batch that is refused has
+//!   its error in its ack, and the stream goes on. When the client finishes the stream, the broker answers what is in flight and
+//!   finishes its side.
+//! - **Subscribe.** `OpenSubscribe`, `SubscribeOpened`, then the broker pushes `Records` frames; flow
+//!   control of the stream is the back-pressure. The client may send `SubscribeControl` at any time. An `Error` that names a partition
+//!   ends that partition until it is sought again, the others go on.
+//! - **Administration.** One `Request`, for an upload followed by `UploadChunk` frames; one `Response`.
+//!
+//! A request that fails is answered by an `Error` frame, after which the broker finishes its side of the stream. Whoever
+//! breaks the protocol on a stream gets an `Error` frame ([`ErrorCode::ProtocolViolation`]) and loses this stream
+//! only. QUIC application error codes of streams and connections are [`CloseCode`]s.
+//!
+//! # Example
+//!
+//! ```
+//! use weir_protocol::{FrameDecoder, FrameLimits, Hello, encode_control};
+//!
+//! let mut bytes = encode_control(&Hello::new("example/1.0"))?;
+//! let mut decoder = FrameDecoder::new(FrameLimits::CONTROL);
+//! let frame = decoder.decode(&mut bytes)?.expect("the bytes hold one whole frame");
+//! assert_eq!(frame.message::<Hello>()?.client, "example/1.0");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod admin;
 mod control;
