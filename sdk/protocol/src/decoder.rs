@@ -158,13 +158,16 @@ impl FrameDecoder {
     }
 }
 
-/// Room for `take` more bytes of a body of `want` bytes. Doubles, but never makes room past the body's end.
+/// Room for `take` more bytes of a body of `want` bytes: four times what there is, so that little is copied again, but
+/// never past the body's end. `BytesMut::reserve` would double a last step that needs a few bytes only.
 fn make_room(body: &mut BytesMut, take: usize, want: usize) {
     if body.capacity() - body.len() >= take {
         return;
     }
-    let grown = (body.capacity() * 2).max(body.len() + take).min(want);
-    body.reserve(grown - body.len());
+    let grown = (body.capacity() * 4).max(body.len() + take).min(want);
+    let mut larger = BytesMut::with_capacity(grown);
+    larger.extend_from_slice(body);
+    *body = larger;
 }
 
 #[cfg(test)]
@@ -184,7 +187,7 @@ mod tests {
         let chunk = [0; 1000];
         for arrived in 1..=10_000 {
             assert_eq!(decoder.decode(&mut &chunk[..]), Ok(None));
-            assert!(room(&decoder) <= (2 * arrived * chunk.len()).max(TRUSTED_BODY_BYTES));
+            assert!(room(&decoder) <= (4 * arrived * chunk.len()).max(TRUSTED_BODY_BYTES));
         }
     }
 
