@@ -1,0 +1,48 @@
+//! A flow as it is shown.
+
+use crate::flow::{FlowSpec, FlowStatus};
+
+/// A flow, at one moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FlowInfo {
+    /// Its id, which no other flow of this broker ever has.
+    pub id: u32,
+    /// What it does; every plugin with its version.
+    pub spec: FlowSpec,
+    /// When it was created, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// Whether it runs, and if not, why.
+    pub status: FlowStatus,
+    /// Its progress in every partition of the source topic.
+    pub partitions: Vec<FlowPartitionInfo>,
+    /// The last lines its plugins logged, oldest first; empty in lists.
+    pub log: Vec<String>,
+}
+
+/// A flow's progress in one partition of its source. Counters start at zero with the broker and when the flow is
+/// resumed they go on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct FlowPartitionInfo {
+    /// The source partition's index.
+    pub partition: u32,
+    /// The next offset to be processed: the outputs of everything below are committed.
+    pub cursor: i64,
+    /// The source partition's high watermark.
+    pub end: i64,
+    /// Records between the two.
+    pub lag: u64,
+    /// Records read.
+    pub records_in: u64,
+    /// Bytes of the batches read, as stored.
+    pub bytes_in: u64,
+    /// Records committed to sinks.
+    pub records_out: u64,
+    /// Bytes of the batches committed to sinks.
+    pub bytes_out: u64,
+    /// Records read of which nothing came out.
+    pub dropped: u64,
+    /// Times the flow stopped on an error in this partition.
+    pub errors: u64,
+    /// Nanoseconds spent in the guests' calls.
+    pub guest_ns: u64,
+}

@@ -1,0 +1,96 @@
+//! What a flow is asked to do.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Start;
+
+/// A flow as somebody asks for it: which plugins run between which topics.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FlowSpec {
+    /// The flow's name, by the rules for topics.
+    pub name: String,
+    /// The topic it reads.
+    pub from: String,
+    /// The plugins a record goes through, in order: `name@version`, or `name` for the newest version at creation.
+    pub plugins: Vec<String>,
+    /// The topics it writes. The last transform of the chain chooses among them per record; a flow of filters alone
+    /// writes what it keeps to every one.
+    pub to: Vec<String>,
+    /// Handed to every plugin of the chain when it is set up.
+    pub config: BTreeMap<String, String>,
+    /// Where in the source topic it begins.
+    pub start: Start,
+    /// What happens to a record that a plugin cannot handle.
+    pub on_error: OnError,
+    /// Where in a record's life the plugins run.
+    pub mode: Mode,
+}
+
+impl FlowSpec {
+    /// A flow `name` of `plugins` between topics, from the earliest record on, that pauses on an error.
+    pub fn new(
+        name: impl Into<String>,
+        from: impl Into<String>,
+        plugins: impl IntoIterator<Item = impl Into<String>>,
+        to: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            from: from.into(),
+            plugins: plugins.into_iter().map(Into::into).collect(),
+            to: to.into_iter().map(Into::into).collect(),
+            config: BTreeMap::new(),
+            start: Start::Earliest,
+            on_error: OnError::Pause,
+            mode: Mode::Stream,
+        }
+    }
+}
+
+/// What happens to a record that a plugin cannot handle. Only [`OnError::Pause`] is accepted so far.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// The record is left out.
+    Skip,
+    /// The record goes to a topic of its own.
+    DeadLetter,
+    /// The record is tried again, then the flow pauses.
+    Retry,
+    /// The flow pauses in front of the record.
+    Pause,
+}
+
+impl OnError {
+    /// The name it has in requests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::DeadLetter => "dead-letter",
+            Self::Retry => "retry",
+            Self::Pause => "pause",
+        }
+    }
+}
+
+/// Where in a record's life the plugins run. Only [`Mode::Stream`] is accepted so far.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Between topics, after the record is stored.
+    Stream,
+    /// Before the record is stored.
+    Ingest,
+}
+
+impl Mode {
+    /// The name it has in requests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Ingest => "ingest",
+        }
+    }
+}

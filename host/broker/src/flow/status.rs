@@ -1,0 +1,75 @@
+//! Whether a flow runs, and if not, why.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a flow runs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FlowStatus {
+    /// It is being set up: plugins are loaded, cursors read.
+    Starting,
+    /// It processes what comes in.
+    Running,
+    /// It keeps trying something that can heal by itself, such as writing to a full disk.
+    Waiting {
+        /// What it waits for.
+        reason: String,
+    },
+    /// It stands still until somebody resumes it.
+    Paused(Pause),
+}
+
+impl FlowStatus {
+    /// One word for it: `starting`, `running`, `waiting` or `paused`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Waiting { .. } => "waiting",
+            Self::Paused(_) => "paused",
+        }
+    }
+}
+
+/// Why a flow stands still. Kept across restarts.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Pause {
+    /// Why, in words; ends with what to do where that is not plain.
+    pub reason: String,
+    /// Whether somebody asked for it, as opposed to an error.
+    pub requested: bool,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// The record it stands in front of, where there is one.
+    pub place: Option<Place>,
+}
+
+/// The record, or the batch that begins with it, at which a flow stopped.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Place {
+    /// The source topic.
+    pub topic: String,
+    /// The source partition.
+    pub partition: u32,
+    /// The offset of the record, or of the first record of the batch.
+    pub offset: i64,
+    /// The last offset of the batch, where no single record is to blame.
+    pub last_offset: Option<i64>,
+    /// The plugin that failed, `name@version`.
+    pub plugin: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} ", self.topic, self.partition)?;
+        match self.last_offset {
+            Some(last) if last != self.offset => write!(f, "offsets {} to {last}", self.offset)?,
+            _ => write!(f, "offset {}", self.offset)?,
+        }
+        match &self.plugin {
+            Some(plugin) => write!(f, " in {plugin}"),
+            None => Ok(()),
+        }
+    }
+}

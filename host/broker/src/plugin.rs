@@ -1,0 +1,5 @@
+//! Plugins: uploaded, versioned, compiled.
+
+mod info;
+
+pub use info::{PluginInfo, PluginKind, UploadedPlugin};
