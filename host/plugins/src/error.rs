@@ -1,0 +1,179 @@
+use std::path::PathBuf;
+
+use crate::Kind;
+
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The engine refuses this machine or these settings.
+    #[error("the WebAssembly engine does not start: {reason}")]
+    Engine {
+        /// In the engine's words.
+        reason: String,
+    },
+    /// The folder of compiled plugins cannot be made or read.
+    #[error("the folder of compiled plugins {} cannot be used: {source}", path.display())]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+/// Why an upload is refused. `Display` says what is wrong and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The bytes are no WebAssembly binary.
+    #[error("this is not WebAssembly ({found}): upload the .wasm file that `weir plugin build` makes")]
+    NotWasm {
+        /// What they look like.
+        found: String,
+    },
+    /// A core module that no `weir:plugin` bindings are compiled into.
+    #[error(
+        "this is a core WebAssembly module without an interface of weir:plugin ({why}): write the plugin with the weir-plugin \
+         crate (or wit-bindgen and the weir:plugin package) and build it for wasm32-unknown-unknown, or upload a component"
+    )]
+    NotAComponent {
+        /// What is missing.
+        why: String,
+    },
+    /// A component for something else.
+    #[error(
+        "this component is for another world: it exports {}, and a plugin exports weir:plugin/record-filter, \
+         weir:plugin/record-transform or weir:plugin/record-producer, version 0.1",
+        list(exports)
+    )]
+    WrongWorld {
+        /// The names it exports.
+        exports: Vec<String>,
+    },
+    /// A plugin is one thing.
+    #[error(
+        "this component exports several worlds of weir:plugin ({}): make one plugin of each",
+        list(exports)
+    )]
+    SeveralWorlds {
+        /// The worlds' interfaces.
+        exports: Vec<String>,
+    },
+    /// The component asks for something that plugins do not get.
+    #[error("this component imports {name}, which plugins do not get: {why}")]
+    ForbiddenImport {
+        /// The import's name.
+        name: String,
+        /// Why not, and what there is instead.
+        why: &'static str,
+    },
+    /// Over [`Limits::component_bytes_max`](crate::Limits::component_bytes_max).
+    #[error(
+        "the plugin is {size} bytes, and this broker takes at most {limit}: build it in release mode, or raise the limit"
+    )]
+    TooLarge {
+        /// Bytes uploaded.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// It is damaged, or uses what this engine does not know.
+    #[error("this is no valid plugin: {reason}")]
+    Invalid {
+        /// In the validator's words.
+        reason: String,
+    },
+}
+
+/// Names for a message: all of a few, some of many.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match names {
+        [] => "nothing".to_owned(),
+        few if few.len() <= SHOWN => few.join(", "),
+        many => format!("{} and {} more", many[..SHOWN].join(", "), many.len() - SHOWN),
+    }
+}
+
+/// Why a call has no result. The instance's memory is gone afterwards; the next call starts from a fresh one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The guest trapped.
+    #[error("the plugin trapped: {reason}{}", frames(backtrace))]
+    Trap {
+        /// The guest's last words where it had any, otherwise the kind of trap.
+        reason: String,
+        /// The innermost functions first.
+        backtrace: Vec<String>,
+    },
+    /// The call took longer than [`Limits::deadline_ms`](crate::Limits::deadline_ms).
+    #[error("the plugin was stopped: it ran longer than {limit_ms} ms in one call")]
+    Deadline {
+        /// Milliseconds allowed.
+        limit_ms: u64,
+    },
+    /// The guest gave up after it was refused memory beyond [`Limits::memory_bytes_max`](crate::Limits::memory_bytes_max).
+    #[error("the plugin ran out of memory: it asked for {asked_bytes} bytes and may have {limit_bytes}")]
+    Memory {
+        /// Bytes that it would have had in all.
+        asked_bytes: usize,
+        /// Bytes allowed.
+        limit_bytes: usize,
+    },
+    /// The output is over [`Limits::output_bytes_max`](crate::Limits::output_bytes_max).
+    #[error("the plugin returned {bytes} bytes from one call, and may return {limit}")]
+    OutputTooLarge {
+        /// Bytes returned.
+        bytes: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The frame has more entries than [`Limits::output_records_max_per_input`](crate::Limits::output_records_max_per_input) allows.
+    #[error("the plugin returned {records} records for a batch of {input}, and may return {limit}")]
+    TooManyRecords {
+        /// Entries returned.
+        records: u64,
+        /// Records in the batch.
+        input: u32,
+        /// Entries allowed.
+        limit: u64,
+    },
+    /// The bitmap or frame is not what the world says.
+    #[error("the plugin returned a malformed answer: {reason}")]
+    BadOutput {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `configure` refused the configuration.
+    #[error("the plugin refuses its configuration: {message}")]
+    Configure {
+        /// In the plugin's words.
+        message: String,
+    },
+    /// No instance could be made, and not through the plugin's code.
+    #[error("the plugin cannot be started: {reason}")]
+    Instantiate {
+        /// In the engine's words.
+        reason: String,
+    },
+    /// The caller's batch is none, or is compressed.
+    #[error("the batch cannot be given to a plugin: {reason}")]
+    BadInput {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A filter was called as a transform, or the like.
+    #[error("the plugin is a {found}, not a {wanted}")]
+    WrongKind {
+        /// What it is.
+        found: Kind,
+        /// What it was called as.
+        wanted: Kind,
+    },
+}
+
+fn frames(backtrace: &[String]) -> String {
+    match backtrace {
+        [] => String::new(),
+        frames => format!(" (in {})", frames.join(" < ")),
+    }
+}

@@ -1,0 +1,152 @@
+use std::time::{Duration, Instant};
+
+use wasmtime::component::{ComponentType, Lift};
+
+/// How much a line matters, as in the WIT interface `weir:plugin/log`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Level {
+    /// Finest.
+    #[component(name = "trace")]
+    Trace,
+    /// For who looks for a bug.
+    #[component(name = "debug")]
+    Debug,
+    /// What happens.
+    #[component(name = "info")]
+    Info,
+    /// What should not happen.
+    #[component(name = "warn")]
+    Warn,
+    /// What went wrong.
+    #[component(name = "error")]
+    Error,
+    /// The last words before a trap.
+    #[component(name = "critical")]
+    Critical,
+}
+
+/// Where the lines of an instance go. They arrive truncated and within the log rate.
+pub trait LogSink: Send + Sync {
+    /// One line without its end. Called on the thread that calls the guest: must not block.
+    fn log(&self, level: Level, line: &str);
+}
+
+/// Keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLog;
+
+impl LogSink for NoLog {
+    fn log(&self, _level: Level, _line: &str) {}
+}
+
+/// Passes lines on to `tracing`, target `weir::plugin`.
+#[derive(Clone, Debug)]
+pub struct TracingLog {
+    source: String,
+}
+
+impl TracingLog {
+    /// `source` says whose lines they are, for example the flow's name.
+    pub fn new(source: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+        }
+    }
+}
+
+impl LogSink for TracingLog {
+    fn log(&self, level: Level, line: &str) {
+        let source = self.source.as_str();
+        match level {
+            Level::Trace => tracing::trace!(target: "weir::plugin", source, "{line}"),
+            Level::Debug => tracing::debug!(target: "weir::plugin", source, "{line}"),
+            Level::Info => tracing::info!(target: "weir::plugin", source, "{line}"),
+            Level::Warn => tracing::warn!(target: "weir::plugin", source, "{line}"),
+            Level::Error | Level::Critical => tracing::error!(target: "weir::plugin", source, "{line}"),
+        }
+    }
+}
+
+/// A token bucket over the bytes of log lines: a burst of one second's worth, refilled evenly.
+#[derive(Debug)]
+pub(crate) struct LogRate {
+    bytes_per_s: u64,
+    tokens: u64,
+    filled: Instant,
+    left_out: u64,
+}
+
+impl LogRate {
+    pub(crate) fn new(bytes_per_s: u64, now: Instant) -> Self {
+        Self {
+            bytes_per_s,
+            tokens: bytes_per_s,
+            filled: now,
+            left_out: 0,
+        }
+    }
+
+    /// Whether a line of `bytes` may pass at `now`; if so, how many lines were left out since the last that passed.
+    pub(crate) fn admit(&mut self, bytes: usize, now: Instant) -> Option<u64> {
+        self.refill(now);
+        // A line costs at least as much as its place in a list: empty lines are not free.
+        let cost = (bytes as u64).max(16);
+        if self.tokens < cost {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        }
+        self.tokens -= cost;
+        Some(std::mem::take(&mut self.left_out))
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now
+            .saturating_duration_since(self.filled)
+            .min(Duration::from_secs(1));
+        let earned = (passed.as_micros() as u64).saturating_mul(self.bytes_per_s) / 1_000_000;
+        if earned > 0 {
+            self.tokens = self.tokens.saturating_add(earned).min(self.bytes_per_s);
+            self.filled = now;
+        }
+    }
+}
+
+/// At most `limit` bytes of `text`, cut at a character's border.
+pub(crate) fn truncate(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_then_the_rate_holds() {
+        let start = Instant::now();
+        let mut rate = LogRate::new(100, start);
+        assert_eq!(rate.admit(60, start), Some(0));
+        assert_eq!(rate.admit(60, start), None);
+        assert_eq!(rate.admit(60, start), None);
+        assert_eq!(
+            rate.admit(60, start + Duration::from_millis(300)),
+            Some(2),
+            "two lines were left out"
+        );
+        assert_eq!(rate.admit(60, start + Duration::from_millis(300)), None);
+        assert_eq!(
+            rate.admit(100, start + Duration::from_secs(60)),
+            Some(1),
+            "a long pause refills one second's worth"
+        );
+        assert_eq!(rate.admit(16, start + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn lines_are_cut_between_characters() {
+        assert_eq!(truncate("größe", 4), "grö");
+        assert_eq!(truncate("größe", 3), "gr");
+        assert_eq!(truncate("abc", 10), "abc");
+    }
+}

@@ -1,0 +1,110 @@
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+use crate::runtime::Shared;
+use crate::state::HostState;
+use crate::{CallError, Instance, InstanceOptions};
+
+/// What a plugin is, by the world of `weir:plugin` that it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One bit for each record.
+    Filter,
+    /// Records from records.
+    Transform,
+    /// Records from outside.
+    Producer,
+}
+
+impl Kind {
+    /// As it is written in messages and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Transform => "transform",
+            Self::Producer => "producer",
+        }
+    }
+
+    /// The exported interface, without package and version, and its function.
+    pub(crate) fn export(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Filter => ("record-filter", "filter"),
+            Self::Transform => ("record-transform", "transform"),
+            Self::Producer => ("record-producer", "poll"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A validated, compiled component. Cheap to clone; all clones share the code.
+#[derive(Clone)]
+pub struct Plugin {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) runtime: Arc<Shared>,
+    pub(crate) kind: Kind,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) imports: Vec<String>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) pre: InstancePre<HostState>,
+    pub(crate) configure: ComponentExportIndex,
+    pub(crate) call: ComponentExportIndex,
+    pub(crate) from_cache: bool,
+}
+
+impl Plugin {
+    /// The world it is for.
+    pub fn kind(&self) -> Kind {
+        self.inner.kind
+    }
+
+    /// SHA-256 of [`Plugin::component_bytes`]: the component's name in a store.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.inner.sha256
+    }
+
+    /// The names of the interfaces it imports.
+    pub fn imports(&self) -> &[String] {
+        &self.inner.imports
+    }
+
+    /// The component: what was uploaded, or what was made of an uploaded core module. This is what is worth storing.
+    pub fn component_bytes(&self) -> &[u8] {
+        &self.inner.bytes
+    }
+
+    /// Whether its code came from the cache instead of the compiler.
+    pub fn from_cache(&self) -> bool {
+        self.inner.from_cache
+    }
+
+    /// An instance of its own memory, started and configured.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Configure`] when the plugin refuses the configuration; [`CallError::Instantiate`] when there is no room for
+    /// another instance; [`CallError::Trap`], [`CallError::Deadline`] or [`CallError::Memory`] from its start.
+    pub fn instantiate(&self, options: InstanceOptions) -> Result<Instance, CallError> {
+        Instance::start(self.clone(), options)
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("kind", &self.inner.kind)
+            .field("imports", &self.inner.imports)
+            .field("bytes", &self.inner.bytes.len())
+            .finish_non_exhaustive()
+    }
+}

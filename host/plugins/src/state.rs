@@ -1,0 +1,136 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::ResourceLimiter;
+
+use crate::log::{Level, LogRate, LogSink, truncate};
+use crate::{Limits, wasi};
+
+/// Core instances of one component; one made from Python has some thirty.
+const CORE_INSTANCES_MAX: usize = 256;
+/// Memories and tables of one component.
+const MEMORIES_MAX: usize = 64;
+const TABLES_MAX: usize = 256;
+
+/// What the host keeps for one instance: its limits, where its lines go, and what WASI shows it.
+pub(crate) struct HostState {
+    limits: Limits,
+    memory_bytes: usize,
+    table_elements: usize,
+    refused_bytes: Option<usize>,
+    log: Arc<dyn LogSink>,
+    rate: LogRate,
+    last_words: Option<String>,
+    pub(crate) wasi: wasi::State,
+}
+
+impl HostState {
+    pub(crate) fn new(limits: Limits, log: Arc<dyn LogSink>) -> Self {
+        let rate = LogRate::new(limits.log_bytes_per_s, Instant::now());
+        Self {
+            limits,
+            memory_bytes: 0,
+            table_elements: 0,
+            refused_bytes: None,
+            log,
+            rate,
+            last_words: None,
+            wasi: wasi::State::default(),
+        }
+    }
+
+    /// Forgets what belongs to the call before. `now_ms` is the record time that clocks show during the next one.
+    pub(crate) fn begin_call(&mut self, now_ms: i64) {
+        self.refused_bytes = None;
+        self.last_words = None;
+        self.wasi.begin_call(now_ms);
+    }
+
+    /// Bytes of linear memory the guest has. Memories do not shrink, so this is its high-water mark too.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Bytes the guest would have had in all when it was refused more, in the call under way.
+    pub(crate) fn refused_bytes(&self) -> Option<usize> {
+        self.refused_bytes
+    }
+
+    /// What the guest said of why it traps.
+    pub(crate) fn take_last_words(&mut self) -> Option<String> {
+        self.last_words.take()
+    }
+
+    /// A line that the guest logs.
+    pub(crate) fn log(&mut self, level: Level, line: &str) {
+        let line = truncate(
+            line.trim_end_matches(['\r', '\n']),
+            self.limits.log_line_bytes_max,
+        );
+        if level == Level::Critical {
+            self.last_words = Some(line.to_owned());
+        }
+        let Some(left_out) = self.rate.admit(line.len(), Instant::now()) else {
+            return;
+        };
+        if left_out > 0 {
+            self.log.log(
+                Level::Warn,
+                &format!("{left_out} log lines left out: over the log rate of the plugin"),
+            );
+        }
+        self.log.log(level, line);
+    }
+
+    /// A line that the guest writes to its standard error: what an ordinary toolchain says before it aborts.
+    pub(crate) fn stderr(&mut self, line: &str) {
+        let line = truncate(line, self.limits.log_line_bytes_max);
+        self.last_words = Some(line.to_owned());
+        self.log(Level::Warn, line);
+    }
+}
+
+impl ResourceLimiter for HostState {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if total > self.limits.memory_bytes_max {
+            self.refused_bytes = Some(total);
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self
+            .table_elements
+            .saturating_add(desired.saturating_sub(current));
+        if total > self.limits.table_elements_max {
+            return Ok(false);
+        }
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}
