@@ -1,1 +1,2 @@
+//! The binary `weir`.
 fn main() {}
