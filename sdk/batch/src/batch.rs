@@ -28,6 +28,20 @@ impl<'a> Batch<'a> {
     ///
     /// [`BatchError`], the first fault found.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BatchError> {
+        let header = BatchHeader::parse(bytes)?;
+        if header.last_offset_delta != header.record_count.wrapping_sub(1) {
+            return Err(invalid_count(&header));
+        }
+        Self::parse_sparse(bytes)
+    }
+
+    /// The same for a batch out of a log that may have been compacted: offset deltas ascend, up to the header's last
+    /// one, but some may be missing. A producer's batch has no gaps; use [`parse`](Self::parse) for those.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError`], the first fault found.
+    pub fn parse_sparse(bytes: &'a [u8]) -> Result<Self, BatchError> {
         let mut batch = Self::parse_trusted(bytes)?;
         let computed = crc::crc32c(&batch.bytes[ATTRIBUTES..]);
         if computed != batch.header.crc {
@@ -60,12 +74,8 @@ impl<'a> Batch<'a> {
         };
         let count = header.record_count;
         let fits = codec != Codec::None || count as usize <= (bytes.len() - HEADER_LEN) / MIN_RECORD_LEN;
-        if count < 1 || header.last_offset_delta != count - 1 || !fits {
-            let last_offset_delta = header.last_offset_delta;
-            return Err(BatchError::InvalidRecordCount {
-                count,
-                last_offset_delta,
-            });
+        if count < 1 || header.last_offset_delta < count - 1 || !fits {
+            return Err(invalid_count(&header));
         }
         Ok(Self {
             header,
@@ -186,10 +196,17 @@ impl<'a> Batch<'a> {
 
     fn walk(&mut self) -> Result<(), BatchError> {
         if !self.walked {
-            record::validate(self.payload(), self.header.record_count as u32)?;
+            record::validate(&self.header, self.payload())?;
             self.walked = true;
         }
         Ok(())
+    }
+}
+
+fn invalid_count(header: &BatchHeader) -> BatchError {
+    BatchError::InvalidRecordCount {
+        count: header.record_count,
+        last_offset_delta: header.last_offset_delta,
     }
 }
 

@@ -95,7 +95,7 @@ pub enum RecordField {
     Attributes,
     /// The timestamp delta.
     TimestampDelta,
-    /// The offset delta: malformed, or not one more than that of the record before.
+    /// The offset delta: malformed, or not the next one (in a batch that may have gaps: not a later one).
     OffsetDelta,
     /// The key or its length.
     Key,

@@ -99,11 +99,18 @@ impl<'a> RawRecord<'a> {
     }
 }
 
-/// Checks that `payload` is exactly `count` well-formed records with the offset deltas 0, 1, 2...
-pub(crate) fn validate(payload: &[u8], count: u32) -> Result<(), BatchError> {
+/// Checks that `payload` is exactly the records that the header speaks of: well-formed, with ascending offset deltas
+/// up to its last one. Without gaps among them where the last one is one less than the count.
+pub(crate) fn validate(header: &BatchHeader, payload: &[u8]) -> Result<(), BatchError> {
     let mut cursor = Cursor::new(payload);
-    for index in 0..count {
-        check(&mut cursor, index).map_err(|field| BatchError::InvalidRecord { index, field })?;
+    let mut deltas = Deltas {
+        next: 0,
+        gaps: header
+            .last_offset_delta
+            .wrapping_sub(header.record_count.wrapping_sub(1)) as u32,
+    };
+    for index in 0..header.record_count as u32 {
+        check(&mut cursor, &mut deltas).map_err(|field| BatchError::InvalidRecord { index, field })?;
     }
     match cursor.rest().len() {
         0 => Ok(()),
@@ -111,11 +118,23 @@ pub(crate) fn validate(payload: &[u8], count: u32) -> Result<(), BatchError> {
     }
 }
 
+/// The offset deltas that may come next.
+struct Deltas {
+    /// The lowest.
+    next: u32,
+    /// How many may yet be left out.
+    gaps: u32,
+}
+
 #[inline(always)]
-fn check(cursor: &mut Cursor<'_>, index: u32) -> Result<(), RecordField> {
+fn check(cursor: &mut Cursor<'_>, deltas: &mut Deltas) -> Result<(), RecordField> {
     let record = RawRecord::take(cursor)?;
-    if record.offset_delta as u32 != index {
+    // A delta that is too low, or negative, wraps around to a gap that is too large.
+    let gap = (record.offset_delta as u32).wrapping_sub(deltas.next);
+    if gap > deltas.gaps {
         return Err(RecordField::OffsetDelta);
     }
+    deltas.gaps -= gap;
+    deltas.next += gap + 1;
     Tail::parse(record.tail).map(drop)
 }
