@@ -1,0 +1,271 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_protocol::{
+    AdminRequest, AdminResponse, BrokerInfo, FlowInfo, FlowSpec, FrameHeader, FrameKind,
+    MAX_UPLOAD_CHUNK_BYTES, PluginInfo, Start, TopicInfo, TopicSummary,
+};
+
+use crate::wire::{send, write_error};
+use crate::{Client, Error};
+
+mod new_topic;
+
+pub use new_topic::NewTopic;
+
+/// Time for a request that the broker answers from memory or with a small write.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for an upload: large plugins are compiled for seconds.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Administration of a broker: topics, plugins, flows.
+///
+/// Each call is one request on a stream of its own; calls may run at the same time.
+///
+/// ```no_run
+/// # async fn run(client: weir_client::Client) -> Result<(), weir_client::Error> {
+/// use weir_client::NewTopic;
+///
+/// let admin = client.admin();
+/// admin.create_topic(NewTopic::new("orders").partitions(3).config("retention.ms", "86400000")).await?;
+/// for topic in admin.list_topics().await? {
+///     println!("{}: {} partitions", topic.name, topic.partitions);
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// Every call returns [`Error::Broker`] with the broker's code and advice if it refuses, and [`Error::Timeout`],
+/// [`Error::ConnectionLost`] or the errors of connecting if there is no answer; a change may then have happened or not.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    client: Client,
+    timeout: Duration,
+}
+
+/// Takes the expected variant out of an answer.
+macro_rules! expect {
+    ($response:expr, $pattern:pat => $value:expr) => {
+        match $response {
+            $pattern => Ok($value),
+            other => Err(Error::Protocol(format!("an unexpected answer: {other:?}"))),
+        }
+    };
+}
+
+impl Admin {
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            timeout: REQUEST_TIMEOUT,
+        }
+    }
+
+    /// Other than 30 s for a request (uploads: 5 min, or this if it is more).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Makes a topic and returns it.
+    pub async fn create_topic(&self, topic: NewTopic) -> Result<TopicInfo, Error> {
+        let NewTopic {
+            name,
+            partitions,
+            config,
+        } = topic;
+        let response = self
+            .request(AdminRequest::CreateTopic {
+                name,
+                partitions,
+                config,
+            })
+            .await?;
+        expect!(response, AdminResponse::Topic(topic) => topic)
+    }
+
+    /// All topics, by name.
+    pub async fn list_topics(&self) -> Result<Vec<TopicSummary>, Error> {
+        expect!(self.request(AdminRequest::ListTopics).await?, AdminResponse::Topics(topics) => topics)
+    }
+
+    /// A topic with its partitions and all its settings.
+    pub async fn describe_topic(&self, name: impl Into<String>) -> Result<TopicInfo, Error> {
+        let response = self
+            .request(AdminRequest::DescribeTopic { name: name.into() })
+            .await?;
+        expect!(response, AdminResponse::Topic(topic) => topic)
+    }
+
+    /// Changes settings of a topic (an empty value restores the default), or the number of its partitions, which can
+    /// only grow. Returns the topic.
+    pub async fn alter_topic(
+        &self,
+        name: impl Into<String>,
+        config: BTreeMap<String, String>,
+        partitions: Option<u32>,
+    ) -> Result<TopicInfo, Error> {
+        let response = self
+            .request(AdminRequest::AlterTopic {
+                name: name.into(),
+                config,
+                partitions,
+            })
+            .await?;
+        expect!(response, AdminResponse::Topic(topic) => topic)
+    }
+
+    /// Deletes a topic and all its records.
+    pub async fn delete_topic(&self, name: impl Into<String>) -> Result<(), Error> {
+        self.done(AdminRequest::DeleteTopic { name: name.into() }).await
+    }
+
+    /// The offset that a place in a partition has now.
+    pub async fn list_offsets(
+        &self,
+        topic: impl Into<String>,
+        partition: u32,
+        start: Start,
+    ) -> Result<i64, Error> {
+        let response = self
+            .request(AdminRequest::ListOffsets {
+                topic: topic.into(),
+                partition,
+                start,
+            })
+            .await?;
+        expect!(response, AdminResponse::Offset { offset } => offset)
+    }
+
+    /// Uploads a plugin, the bytes of a WebAssembly component (or of a core module that the broker can make into one),
+    /// as the next version under its name. With `sha256` (lower-case hexadecimal) the broker checks what arrived.
+    pub async fn upload_plugin(
+        &self,
+        name: impl Into<String>,
+        wasm: impl Into<Bytes>,
+        sha256: Option<String>,
+    ) -> Result<PluginInfo, Error> {
+        let wasm = wasm.into();
+        let request = AdminRequest::UploadPlugin {
+            name: name.into(),
+            size: wasm.len() as u64,
+            sha256,
+        };
+        let response = self
+            .exchange(request, wasm, self.timeout.max(UPLOAD_TIMEOUT))
+            .await?;
+        expect!(response, AdminResponse::Plugin(plugin) => plugin)
+    }
+
+    /// All plugins in all versions, by name and version.
+    pub async fn list_plugins(&self) -> Result<Vec<PluginInfo>, Error> {
+        expect!(self.request(AdminRequest::ListPlugins).await?, AdminResponse::Plugins(plugins) => plugins)
+    }
+
+    /// A plugin: `name` for its newest version, or `name@version`.
+    pub async fn describe_plugin(&self, name: impl Into<String>) -> Result<PluginInfo, Error> {
+        let response = self
+            .request(AdminRequest::DescribePlugin { name: name.into() })
+            .await?;
+        expect!(response, AdminResponse::Plugin(plugin) => plugin)
+    }
+
+    /// Deletes a plugin that no flow uses: `name` for all versions, or `name@version`.
+    pub async fn delete_plugin(&self, name: impl Into<String>) -> Result<(), Error> {
+        self.done(AdminRequest::DeletePlugin { name: name.into() }).await
+    }
+
+    /// Makes a flow, starts it and returns it.
+    pub async fn create_flow(&self, spec: FlowSpec) -> Result<FlowInfo, Error> {
+        self.flow(AdminRequest::CreateFlow { spec }).await
+    }
+
+    /// All flows, by name.
+    pub async fn list_flows(&self) -> Result<Vec<FlowInfo>, Error> {
+        expect!(self.request(AdminRequest::ListFlows).await?, AdminResponse::Flows(flows) => flows)
+    }
+
+    /// A flow, and how far it is in each partition.
+    pub async fn describe_flow(&self, name: impl Into<String>) -> Result<FlowInfo, Error> {
+        self.flow(AdminRequest::DescribeFlow { name: name.into() }).await
+    }
+
+    /// Stops a flow where it is.
+    pub async fn pause_flow(&self, name: impl Into<String>) -> Result<FlowInfo, Error> {
+        self.flow(AdminRequest::PauseFlow { name: name.into() }).await
+    }
+
+    /// Goes on with a flow where it stopped.
+    pub async fn resume_flow(&self, name: impl Into<String>) -> Result<FlowInfo, Error> {
+        self.flow(AdminRequest::ResumeFlow { name: name.into() }).await
+    }
+
+    /// Deletes a flow and its position; what it wrote stays.
+    pub async fn delete_flow(&self, name: impl Into<String>) -> Result<(), Error> {
+        self.done(AdminRequest::DeleteFlow { name: name.into() }).await
+    }
+
+    /// What the broker says about itself.
+    pub async fn describe_broker(&self) -> Result<BrokerInfo, Error> {
+        expect!(self.request(AdminRequest::DescribeBroker).await?, AdminResponse::Broker(broker) => broker)
+    }
+
+    async fn flow(&self, request: AdminRequest) -> Result<FlowInfo, Error> {
+        expect!(self.request(request).await?, AdminResponse::Flow(flow) => flow)
+    }
+
+    async fn done(&self, request: AdminRequest) -> Result<(), Error> {
+        expect!(self.request(request).await?, AdminResponse::Done => ())
+    }
+
+    async fn request(&self, request: AdminRequest) -> Result<AdminResponse, Error> {
+        self.exchange(request, Bytes::new(), self.timeout).await
+    }
+
+    /// One request on a stream of its own, with the bytes that belong to it.
+    async fn exchange(
+        &self,
+        request: AdminRequest,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<AdminResponse, Error> {
+        let exchange = async {
+            let session = self.client.session().await?;
+            let (mut sender, mut reader) = session.open().await?;
+            let broker = session.broker();
+            let write = async {
+                send(&mut sender, broker, &request).await?;
+                let mut rest = body;
+                while !rest.is_empty() {
+                    let chunk = rest.split_to(rest.len().min(MAX_UPLOAD_CHUNK_BYTES as usize));
+                    let header = FrameHeader::new(FrameKind::UploadChunk, chunk.len() as u32).encode();
+                    let mut frame = [Bytes::copy_from_slice(&header), chunk];
+                    sender
+                        .write_all_chunks(&mut frame)
+                        .await
+                        .map_err(|error| write_error(broker, &error))?;
+                }
+                // A stream that the broker has stopped needs no end.
+                let _ = sender.finish();
+                Ok(())
+            };
+            let read = reader.message::<AdminResponse>();
+            // The broker may refuse before it has everything: its answer counts for more than a write that failed.
+            let (written, answer) = tokio::join!(write, read);
+            match (written, answer) {
+                (_, Ok(answer)) => Ok(answer),
+                (_, Err(error @ Error::Broker(_))) => Err(error),
+                (Err(error), Err(_)) | (Ok(()), Err(error)) => Err(error),
+            }
+        };
+        tokio::time::timeout(timeout, exchange)
+            .await
+            .unwrap_or(Err(Error::Timeout {
+                what: "an administrative request",
+                after: timeout,
+            }))
+    }
+}

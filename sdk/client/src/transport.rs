@@ -1,0 +1,50 @@
+//! QUIC and TLS as this client speaks them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{AckFrequencyConfig, ClientConfig, IdleTimeout, TransportConfig, VarInt};
+use rustls::crypto::aws_lc_rs;
+use weir_protocol::{ALPN, tuning};
+
+use crate::Error;
+use crate::trust::Trust;
+
+/// TLS 1.3 with these roots and nothing of the operating system's, and the transport numbers that both ends share.
+pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, Error> {
+    let unusable = |reason: String| Error::InvalidCa {
+        origin: trust.origin.clone(),
+        reason,
+    };
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| unusable(error.to_string()))?
+        .with_root_certificates(trust.roots.clone())
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let quic = QuicClientConfig::try_from(tls).map_err(|error| unusable(error.to_string()))?;
+    let mut config = ClientConfig::new(Arc::new(quic));
+    config.transport_config(Arc::new(transport_config()));
+    Ok(config)
+}
+
+fn transport_config() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(tuning::ACK_ELICITING_THRESHOLD));
+    transport
+        .stream_receive_window(VarInt::from_u32(tuning::STREAM_RECEIVE_WINDOW))
+        .receive_window(VarInt::from_u32(tuning::CONNECTION_RECEIVE_WINDOW))
+        .send_window(tuning::SEND_WINDOW)
+        .ack_frequency_config(Some(acks))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(tuning::IDLE_TIMEOUT_MS))))
+        .keep_alive_interval(Some(Duration::from_millis(u64::from(
+            tuning::KEEP_ALIVE_INTERVAL_MS,
+        ))))
+        // The broker opens no streams, and there are no datagrams.
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None);
+    transport
+}
