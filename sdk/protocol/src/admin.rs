@@ -6,7 +6,7 @@ mod request;
 mod response;
 mod topic;
 
-pub use flow::{FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError};
+pub use flow::{FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowSpec, FlowState, OnError};
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;
 pub use response::{AdminResponse, BrokerInfo};

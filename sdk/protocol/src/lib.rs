@@ -114,8 +114,8 @@ mod frame;
 pub mod tuning;
 
 pub use admin::{
-    AdminRequest, AdminResponse, BrokerInfo, FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState,
-    OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary,
+    AdminRequest, AdminResponse, BrokerInfo, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowSpec,
+    FlowState, OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

@@ -6,11 +6,11 @@ use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, ErrorCode, FlowInfo, FlowMode,
-    FlowPartitionInfo, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader, FrameKind, FrameLimits,
-    Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo,
-    PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordsHeader,
-    Start, SubscribeControl, SubscribeOpened, SubscribedPartition, TopicInfo, TopicSummary, WireError,
-    encode_control, encode_control_into,
+    FlowPartitionInfo, FlowPlace, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader, FrameKind,
+    FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN,
+    PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN,
+    RecordsHeader, Start, SubscribeControl, SubscribeOpened, SubscribedPartition, TopicInfo, TopicSummary,
+    WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -103,17 +103,33 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
 
 fn flow_info() -> impl Strategy<Value = FlowInfo> {
     let state = prop_oneof![
+        Just(FlowState::Starting),
         Just(FlowState::Running),
+        text().prop_map(|reason| FlowState::Waiting { reason }),
         text().prop_map(|reason| FlowState::Paused { reason })
     ];
-    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 5]>()).prop_map(
-        |(partition, [cursor, end, lag], [records_in, records_out, dropped, errors, guest_ns])| {
+    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 7]>()).prop_map(
+        |(
+            partition,
+            [cursor, end, lag],
+            [
+                records_in,
+                records_out,
+                dropped,
+                errors,
+                guest_ns,
+                bytes_in,
+                bytes_out,
+            ],
+        )| {
             FlowPartitionInfo {
                 partition,
                 cursor,
                 end,
                 lag,
                 records_in,
+                bytes_in,
+                bytes_out,
                 records_out,
                 dropped,
                 errors,
@@ -121,11 +137,40 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
             }
         },
     );
-    (flow_spec(), state, collection::vec(partition, 0..4)).prop_map(|(spec, state, partitions)| FlowInfo {
-        spec,
+    let place = (
+        text(),
+        any::<u32>(),
+        any::<i64>(),
+        option::of(any::<i64>()),
+        option::of(text()),
+    )
+        .prop_map(|(topic, partition, offset, last_offset, plugin)| FlowPlace {
+            topic,
+            partition,
+            offset,
+            last_offset,
+            plugin,
+        });
+    let numbers = (any::<u32>(), any::<u64>());
+    (
+        flow_spec(),
         state,
-        partitions,
-    })
+        option::of(place),
+        numbers,
+        texts(),
+        collection::vec(partition, 0..4),
+    )
+        .prop_map(
+            |(spec, state, stopped_at, (id, created_ms), log, partitions)| FlowInfo {
+                spec,
+                state,
+                stopped_at,
+                id,
+                created_ms,
+                log,
+                partitions,
+            },
+        )
 }
 
 fn plugin_info() -> impl Strategy<Value = PluginInfo> {
@@ -134,17 +179,27 @@ fn plugin_info() -> impl Strategy<Value = PluginInfo> {
         PluginKind::Transform,
         PluginKind::Producer,
     ]);
-    (text(), any::<u32>(), kind, text(), any::<[u64; 2]>(), texts()).prop_map(
-        |(name, version, kind, sha256, [size, created_ms], imports)| PluginInfo {
-            name,
-            version,
-            kind,
-            sha256,
-            size,
-            created_ms,
-            imports,
-        },
+    (
+        text(),
+        any::<u32>(),
+        kind,
+        text(),
+        any::<[u64; 2]>(),
+        texts(),
+        texts(),
     )
+        .prop_map(
+            |(name, version, kind, sha256, [size, created_ms], imports, used_by)| PluginInfo {
+                name,
+                version,
+                kind,
+                sha256,
+                size,
+                created_ms,
+                imports,
+                used_by,
+            },
+        )
 }
 
 fn topic_info() -> impl Strategy<Value = TopicInfo> {
@@ -239,6 +294,10 @@ fn response() -> impl Strategy<Value = AdminResponse> {
         collection::vec(summary, 0..4).prop_map(AdminResponse::Topics),
         any::<i64>().prop_map(|offset| AdminResponse::Offset { offset }),
         plugin_info().prop_map(AdminResponse::Plugin),
+        (plugin_info(), any::<bool>()).prop_map(|(plugin, already_present)| AdminResponse::Uploaded {
+            plugin,
+            already_present
+        }),
         collection::vec(plugin_info(), 0..4).prop_map(AdminResponse::Plugins),
         flow_info().prop_map(AdminResponse::Flow),
         collection::vec(flow_info(), 0..4).prop_map(AdminResponse::Flows),

@@ -66,6 +66,18 @@ pub struct FlowInfo {
     pub spec: FlowSpec,
     /// Whether it runs.
     pub state: FlowState,
+    /// The record at which a plugin failed, if that is why it does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<FlowPlace>,
+    /// Its id, which no other flow ever gets.
+    #[serde(default)]
+    pub id: u32,
+    /// When it was made, in milliseconds since 1970.
+    #[serde(default)]
+    pub created_ms: u64,
+    /// What its plugins logged last, oldest first; empty in a list.
+    #[serde(default)]
+    pub log: Vec<String>,
     /// The partitions of the source topic.
     #[serde(default)]
     pub partitions: Vec<FlowPartitionInfo>,
@@ -76,14 +88,39 @@ pub struct FlowInfo {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FlowState {
+    /// Its plugins are being loaded.
+    Starting,
     /// It runs.
     Running,
+    /// It tries again what may heal by itself, for example to write to a full disk.
+    Waiting {
+        /// What it waits for.
+        #[serde(default)]
+        reason: String,
+    },
     /// It stands still until it is resumed.
     Paused {
         /// Why: a request, or what a plugin did.
         #[serde(default)]
         reason: String,
     },
+}
+
+/// The record, or the batch, at which a flow stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowPlace {
+    /// The source topic.
+    pub topic: String,
+    /// The source partition.
+    pub partition: u32,
+    /// Offset of the record, or of the batch's first record.
+    pub offset: i64,
+    /// Offset of the batch's last record, if no single record is to blame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_offset: Option<i64>,
+    /// The plugin that failed, `name@version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
 }
 
 /// How far a flow is in one partition of its source topic. The counts begin when the broker starts.
@@ -100,8 +137,12 @@ pub struct FlowPartitionInfo {
     pub lag: i64,
     /// Records read.
     pub records_in: u64,
+    /// Bytes of the batches read.
+    pub bytes_in: u64,
     /// Records written.
     pub records_out: u64,
+    /// Bytes of the batches written.
+    pub bytes_out: u64,
     /// Records that no plugin passed on.
     pub dropped: u64,
     /// Records on which a plugin failed.

@@ -11,10 +11,10 @@ pub struct PluginInfo {
     pub version: u32,
     /// What it does.
     pub kind: PluginKind,
-    /// SHA-256 of the uploaded file, in lower-case hexadecimal.
+    /// SHA-256 of the stored component, in lower-case hexadecimal: the uploaded file, unless that was a core module.
     #[serde(default)]
     pub sha256: String,
-    /// Bytes of the uploaded file.
+    /// Bytes of the stored component.
     #[serde(default)]
     pub size: u64,
     /// When it was uploaded, in milliseconds since 1970.
@@ -23,6 +23,9 @@ pub struct PluginInfo {
     /// Interfaces that it imports.
     #[serde(default)]
     pub imports: Vec<String>,
+    /// Flows that run it.
+    #[serde(default)]
+    pub used_by: Vec<String>,
 }
 
 /// The world that a plugin is for.

@@ -56,7 +56,7 @@ pub enum AdminRequest {
         start: Start,
     },
     /// Stores a plugin under a name, as its next version. The file follows in `UploadChunk` frames, then the client
-    /// finishes the stream. Answer: `Plugin`.
+    /// finishes the stream. Answer: `Uploaded`.
     UploadPlugin {
         /// The plugin's name.
         name: String,

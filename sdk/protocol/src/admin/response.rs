@@ -22,6 +22,14 @@ pub enum AdminResponse {
     },
     /// One plugin in one version.
     Plugin(PluginInfo),
+    /// The plugin version that holds the uploaded bytes.
+    Uploaded {
+        /// The version.
+        plugin: PluginInfo,
+        /// Whether the plugin had these bytes already, so that no new version was made.
+        #[serde(default)]
+        already_present: bool,
+    },
     /// All plugins, by name and version.
     Plugins(Vec<PluginInfo>),
     /// One flow.
