@@ -11,16 +11,22 @@ use crate::{
 /// this size gets its room as its bytes come in.
 const TRUSTED_BODY_BYTES: usize = 128 * 1024;
 
-/// One whole frame.
+/// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The header; its length is `body.len()`.
+    /// The header; its length is `body.len()`, unless the frame is cut.
     pub header: FrameHeader,
     /// The bytes after the header, in one piece and in a buffer of their own.
     pub body: BytesMut,
 }
 
 impl Frame {
+    /// Whether this is an oversized frame of which only the first bytes were kept, see
+    /// [`FrameLimits::oversized_data_bytes_kept`].
+    pub fn is_cut(&self) -> bool {
+        self.body.len() < self.header.length as usize
+    }
+
     /// What the frame carries.
     pub fn kind(&self) -> FrameKind {
         self.header.kind
@@ -34,6 +40,9 @@ pub struct FrameLimits {
     pub control_bytes_max: u32,
     /// For data frames, with their data header.
     pub data_bytes_max: u32,
+    /// What becomes of a data frame that is larger, up to [`MAX_BATCH_BYTES_CEILING`]. `None`: an error. Otherwise the
+    /// frame is passed over, and only so many of its first bytes are kept: enough to answer it and to go on.
+    pub oversized_data_bytes_kept: Option<u32>,
 }
 
 impl FrameLimits {
@@ -41,6 +50,7 @@ impl FrameLimits {
     pub const CLIENT: Self = Self {
         control_bytes_max: MAX_RESPONSE_BYTES,
         data_bytes_max: MAX_BATCH_BYTES_CEILING + RECORDS_HEADER_LEN as u32,
+        oversized_data_bytes_kept: None,
     };
 
     /// What a broker accepts before it knows what a stream is for.
@@ -49,20 +59,26 @@ impl FrameLimits {
         data_bytes_max: 0,
     };
 
-    fn check(self, header: FrameHeader) -> Result<(), FrameError> {
+    /// How many bytes of the frame's body are to be kept.
+    fn kept(self, header: FrameHeader) -> Result<u32, FrameError> {
         let limit = if header.kind.is_data() {
             self.data_bytes_max
         } else {
             self.control_bytes_max
         };
-        if header.length > limit {
-            return Err(FrameError::TooLarge {
+        if header.length <= limit {
+            return Ok(header.length);
+        }
+        match self.oversized_data_bytes_kept {
+            Some(kept) if header.kind.is_data() && header.length <= MAX_BATCH_BYTES_CEILING => {
+                Ok(kept.min(header.length))
+            }
+            _ => Err(FrameError::TooLarge {
                 kind: header.kind,
                 length: header.length,
                 limit,
-            });
+            }),
         }
-        Ok(())
     }
 }
 
@@ -73,7 +89,42 @@ pub struct FrameDecoder {
     limits: FrameLimits,
     head: [u8; FRAME_HEADER_LEN],
     head_len: usize,
-    current: Option<(FrameHeader, BytesMut)>,
+    current: Option<Partial>,
+}
+
+/// A frame whose header is known.
+#[derive(Debug)]
+struct Partial {
+    header: FrameHeader,
+    body: BytesMut,
+    /// Bytes that belong into `body`.
+    kept: usize,
+    /// Bytes after those that have been passed over.
+    skipped: usize,
+}
+
+impl Partial {
+    fn skip_bytes(&self) -> usize {
+        self.header.length as usize - self.kept
+    }
+
+    /// Takes bytes from `input`; true once the frame is whole.
+    fn fill(&mut self, input: &mut impl Buf) -> bool {
+        while self.body.len() < self.kept && input.has_remaining() {
+            let chunk = input.chunk();
+            let take = chunk.len().min(self.kept - self.body.len());
+            make_room(&mut self.body, take, self.kept);
+            self.body.put_slice(&chunk[..take]);
+            input.advance(take);
+        }
+        if self.body.len() < self.kept {
+            return false;
+        }
+        let pass = input.remaining().min(self.skip_bytes() - self.skipped);
+        input.advance(pass);
+        self.skipped += pass;
+        self.skipped == self.skip_bytes()
+    }
 }
 
 impl FrameDecoder {
@@ -87,7 +138,7 @@ impl FrameDecoder {
         }
     }
 
-    /// Other limits, from the next frame header on.
+    /// Other limits, from the next frame on.
     pub fn set_limits(&mut self, limits: FrameLimits) {
         self.limits = limits;
     }
@@ -101,21 +152,13 @@ impl FrameDecoder {
         if self.current.is_none() && !self.read_header(input)? {
             return Ok(None);
         }
-        let Some((header, body)) = &mut self.current else {
-            return Ok(None);
-        };
-        let want = header.length as usize;
-        while body.len() < want && input.has_remaining() {
-            let chunk = input.chunk();
-            let take = chunk.len().min(want - body.len());
-            make_room(body, take, want);
-            body.put_slice(&chunk[..take]);
-            input.advance(take);
-        }
-        if body.len() < want {
+        if !self.current.as_mut().is_some_and(|partial| partial.fill(input)) {
             return Ok(None);
         }
-        Ok(self.current.take().map(|(header, body)| Frame { header, body }))
+        Ok(self.current.take().map(|partial| Frame {
+            header: partial.header,
+            body: partial.body,
+        }))
     }
 
     /// Whether the bytes so far end where a frame ends.
@@ -150,10 +193,15 @@ impl FrameDecoder {
             return Ok(false);
         }
         let header = FrameHeader::decode(self.head)?;
-        self.limits.check(header)?;
+        let kept = self.limits.kept(header)? as usize;
         self.head_len = 0;
-        let room = (header.length as usize).min(TRUSTED_BODY_BYTES);
-        self.current = Some((header, BytesMut::with_capacity(room)));
+        let body = BytesMut::with_capacity(kept.min(TRUSTED_BODY_BYTES));
+        self.current = Some(Partial {
+            header,
+            body,
+            kept,
+            skipped: 0,
+        });
         Ok(true)
     }
 }
@@ -175,7 +223,10 @@ mod tests {
     use super::*;
 
     fn room(decoder: &FrameDecoder) -> usize {
-        decoder.current.as_ref().map_or(0, |(_, body)| body.capacity())
+        decoder
+            .current
+            .as_ref()
+            .map_or(0, |partial| partial.body.capacity())
     }
 
     #[test]

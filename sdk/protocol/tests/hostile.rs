@@ -137,6 +137,51 @@ fn oversized_frames_are_refused_by_their_header() {
 }
 
 #[test]
+fn an_oversized_data_frame_can_be_passed_over() {
+    let limits = FrameLimits {
+        oversized_data_bytes_kept: Some(8),
+        ..LIMITS
+    };
+    let mut bytes = FrameHeader::new(FrameKind::Produce, 1001).encode().to_vec();
+    bytes.extend((0..1001).map(|n| n as u8));
+    let whole = bytes.len();
+    bytes.extend(FrameHeader::new(FrameKind::Produce, 2).encode());
+    bytes.extend([1, 2]);
+    for step in [1, 7, 100, bytes.len()] {
+        let mut decoder = FrameDecoder::new(limits);
+        let mut frames = Vec::new();
+        for mut chunk in bytes.chunks(step) {
+            while let Some(frame) = decoder.decode(&mut chunk).unwrap() {
+                frames.push(frame);
+            }
+        }
+        let [cut, next] = &frames[..] else {
+            panic!("{} frames", frames.len())
+        };
+        assert!(cut.is_cut() && !next.is_cut());
+        assert_eq!(
+            (cut.header.length, &cut.body[..]),
+            (1001, &[0, 1, 2, 3, 4, 5, 6, 7][..])
+        );
+        assert_eq!(next.body[..], [1, 2]);
+    }
+    let mut decoder = FrameDecoder::new(limits);
+    assert_eq!(decoder.decode(&mut &bytes[..whole - 1]), Ok(None));
+    assert_eq!(
+        decoder.finish(),
+        Err(FrameError::Truncated {
+            have: 1000,
+            want: 1001
+        })
+    );
+
+    for (kind, length) in [(FrameKind::Hello, 101), (FrameKind::Produce, (64 << 20) + 1)] {
+        let header = FrameHeader::new(kind, length).encode();
+        assert!(FrameDecoder::new(limits).decode(&mut &header[..]).is_err());
+    }
+}
+
+#[test]
 fn limits_can_change_between_frames() {
     let mut decoder = FrameDecoder::new(LIMITS);
     decoder.set_limits(FrameLimits {
