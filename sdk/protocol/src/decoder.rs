@@ -57,6 +57,7 @@ impl FrameLimits {
     pub const CONTROL: Self = Self {
         control_bytes_max: MAX_CONTROL_BYTES,
         data_bytes_max: 0,
+        oversized_data_bytes_kept: None,
     };
 
     /// How many bytes of the frame's body are to be kept.
@@ -172,9 +173,9 @@ impl FrameDecoder {
     /// [`FrameError::Truncated`] if it ended inside a frame.
     pub fn finish(&self) -> Result<(), FrameError> {
         match &self.current {
-            Some((header, body)) => Err(FrameError::Truncated {
-                have: body.len(),
-                want: header.length as usize,
+            Some(partial) => Err(FrameError::Truncated {
+                have: partial.body.len() + partial.skipped,
+                want: partial.header.length as usize,
             }),
             None if self.head_len > 0 => Err(FrameError::Truncated {
                 have: self.head_len,
