@@ -13,6 +13,7 @@ use weir_protocol::{
 const LIMITS: FrameLimits = FrameLimits {
     control_bytes_max: 100,
     data_bytes_max: 1000,
+    oversized_data_bytes_kept: None,
 };
 
 fn cbor(value: &Value) -> Vec<u8> {
@@ -185,8 +186,8 @@ fn an_oversized_data_frame_can_be_passed_over() {
 fn limits_can_change_between_frames() {
     let mut decoder = FrameDecoder::new(LIMITS);
     decoder.set_limits(FrameLimits {
-        control_bytes_max: 0,
         data_bytes_max: 0,
+        ..LIMITS
     });
     let header = FrameHeader::new(FrameKind::Produce, 1).encode();
     assert!(decoder.decode(&mut &header[..]).is_err());
