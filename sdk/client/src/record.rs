@@ -1,7 +1,5 @@
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
 use crate::Payload;
 
 /// A record to be sent: a value, and if wanted a key, headers, a timestamp and a partition.
@@ -86,32 +84,10 @@ impl<'a> Record<'a> {
     }
 }
 
-impl From<Bytes> for Record<'_> {
-    fn from(value: Bytes) -> Self {
-        Self::value(value)
-    }
-}
-
-impl<'a> From<&'a str> for Record<'a> {
-    fn from(value: &'a str) -> Self {
-        Self::value(value)
-    }
-}
-
-impl<'a> From<&'a [u8]> for Record<'a> {
-    fn from(value: &'a [u8]) -> Self {
-        Self::value(value)
-    }
-}
-
-impl From<Vec<u8>> for Record<'_> {
-    fn from(value: Vec<u8>) -> Self {
-        Self::value(value)
-    }
-}
-
-impl From<String> for Record<'_> {
-    fn from(value: String) -> Self {
+/// Whatever can be a value is a record with this value.
+impl<'a, V: Into<Payload<'a>>> From<V> for Record<'a> {
+    #[inline]
+    fn from(value: V) -> Self {
         Self::value(value)
     }
 }

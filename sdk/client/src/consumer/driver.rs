@@ -122,22 +122,24 @@ impl Driver {
                     None => continue,
                 },
             };
-            let event = match self.subscription.take_damage() {
-                Some(event) => Some(event),
-                None => tokio::select! {
-                    frame = stream.reader.next() => match frame.and_then(|frame| self.received(frame)) {
-                        Ok(event) => {
-                            backoff.reset();
-                            event
-                        }
-                        Err(error) => return End::Lost(error),
-                    },
-                    command = self.commands.recv() => match self.told(command, &mut stream).await {
-                        Some(end) => return end,
-                        None => None,
-                    },
-                    () = events.closed() => return End::Dropped,
+            if let Some(damage) = self.subscription.take_damage() {
+                permit.send(damage);
+                // The broker knows of no damage and would go on sending what nobody takes.
+                return End::Reopen;
+            }
+            let event = tokio::select! {
+                frame = stream.reader.next() => match frame.and_then(|frame| self.received(frame)) {
+                    Ok(event) => {
+                        backoff.reset();
+                        event
+                    }
+                    Err(error) => return End::Lost(error),
                 },
+                command = self.commands.recv() => match self.told(command, &mut stream).await {
+                    Some(end) => return end,
+                    None => None,
+                },
+                () = events.closed() => return End::Dropped,
             };
             if let Some(event) = event {
                 permit.send(event);

@@ -149,6 +149,7 @@ impl Subscription {
         let was_paused = std::mem::replace(&mut cursor.paused, paused);
         cursor.start = start;
         cursor.generation = generation;
+        cursor.damaged = None;
         cursor.status = Status::Active;
         if !was_active {
             return Reaction::Reopen;
