@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use weir_log::{AppendError, ReadError};
+
 /// What went wrong, in the closed vocabulary that listeners map one to one to their wire codes.
 ///
 /// The names are Kafka's where the meaning is Kafka's.
@@ -145,3 +147,25 @@ impl fmt::Display for BrokerError {
 }
 
 impl std::error::Error for BrokerError {}
+
+/// What the writing side of the log says, in the broker's words.
+pub(crate) fn append_error(error: AppendError) -> BrokerError {
+    let kind = match &error {
+        AppendError::UnknownPartition => ErrorKind::UnknownTopicOrPartition,
+        AppendError::StorageFull => ErrorKind::StorageFull,
+        AppendError::Closed => return BrokerError::shutting_down(),
+        _ => ErrorKind::Storage,
+    };
+    BrokerError::new(kind, error.to_string())
+}
+
+/// What the reading side of the log says, in the broker's words.
+pub(crate) fn read_error(error: ReadError, topic: &str, partition: u32) -> BrokerError {
+    let _ = topic;
+    let kind = match &error {
+        ReadError::UnknownPartition => ErrorKind::UnknownTopicOrPartition,
+        ReadError::Closed => return BrokerError::shutting_down(),
+        _ => ErrorKind::Storage,
+    };
+    BrokerError::new(kind, error.to_string()).at_partition(partition)
+}

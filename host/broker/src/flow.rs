@@ -1,9 +1,60 @@
 //! Flows: plugins between topics, exactly once.
+//!
+//! A [`Flow`] has a [`supervisor`] that loads its plugins and has one [`runner`] for each partition of the source
+//! topic. A runner sends [`pass`] after pass to the threads for guests ([`pool`]); a pass reads some source batches, runs the
+//! [`chain`] of plugins over them and has the outputs gathered into batches ([`collector`]). The [`committer`] writes them
+//! together with the cursor.
+//!
+//! # Exactly once
+//!
+//! A pass takes the source records from where the last one ended up to some offset `b`. For every shard that gets outputs
+//! of it, there is one entry with these outputs and the shard's [`cursor`] row: `applied = b`, this shard has all of its
+//! outputs below `b`. An entry is written as a whole or not at all. The row's second field, `complete`, says what *all*
+//! shards have; the [`window`] knows what of that an entry may say.
+//!
+//! After a crash the flow goes on from the highest `complete` of all shards. Outputs that a shard has already
+//! (of source records below its `applied`) are left out ([`recovery`]). For that to be right, a record must go to the same
+//! shard as before: so the rows keep the sinks' numbers of partitions, and a runner that sees them change lets
+//! everything settle first.
+//!
+//! Entries are pipelined. Should one fail and the next succeed, there would be a hole: so every entry expects its shard's row
+//! to be what the entry before it has written, and is refused if it is not.
 
+mod backoff;
+mod chain;
+mod check;
+mod collector;
+mod committer;
+mod counters;
+mod cursor;
+mod failure;
+mod fair;
+mod graph;
+mod guest;
+mod handle;
 mod info;
+mod lifecycle;
+mod log;
+mod pass;
+mod pool;
+mod recovery;
+mod runner;
 mod spec;
 mod status;
+mod supervisor;
+mod window;
+mod work;
 
+pub(crate) use check::check;
+pub(crate) use handle::Flow;
 pub use info::{FlowInfo, FlowPartitionInfo};
+pub(crate) use lifecycle::{delete_cursors, start_all, stop_all, stored_cursors};
+pub(crate) use pool::FlowPool;
 pub use spec::{FlowSpec, Mode, OnError};
 pub use status::{FlowStatus, Pause, Place};
+pub(crate) use supervisor::{load, start};
+
+/// The prefix of the cursors of one flow.
+pub(crate) fn cursor_prefix(flow: u32) -> Vec<u8> {
+    cursor::flow_prefix(flow)
+}

@@ -1,24 +1,64 @@
 //! The broker's rules, without sockets: topics and their configuration, producing and fetching, plugins and flows.
+//!
+//! ```no_run
+//! use std::collections::BTreeMap;
+//!
+//! use weir_broker::{Broker, BrokerConfig, FlowSpec, Start, Storage};
+//!
+//! # async fn example(batch: bytes::BytesMut, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::open(BrokerConfig::new(Storage::Memory)).await?;
+//! broker.create_topic("lines", 1, BTreeMap::new()).await?;
+//! broker.create_topic("kept", 1, BTreeMap::new()).await?;
+//! broker.upload_plugin("keep", wasm).await?;
+//! broker.create_flow(FlowSpec::new("keep-lines", "lines", ["keep"], ["kept"])).await?;
+//!
+//! let stored = broker.topic("lines")?.produce(0, batch).await?.await?;
+//! println!("stored at {}", stored.base_offset);
+//!
+//! let kept = broker.topic("kept")?.partition(0)?;
+//! let mut offset = kept.resolve(Start::Earliest).await?;
+//! kept.wait_for(offset).await?;
+//! let fetched = kept.fetch(offset, 1 << 20).await?;
+//! offset = fetched.next_offset;
+//! # broker.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
 
+mod batch;
+mod broker;
+mod clock;
+mod core;
 mod error;
 mod flow;
+mod flows;
 mod folder;
 mod limits;
+mod meta;
 mod name;
 mod open_error;
 mod plugin;
+mod plugins;
+mod produce;
+mod producer_id;
 mod start;
 mod topic;
+mod topics;
 
+pub use broker::{Broker, BrokerConfig, Storage};
 pub use error::{BrokerError, ErrorKind};
 pub use flow::{FlowInfo, FlowPartitionInfo, FlowSpec, FlowStatus, Mode, OnError, Pause, Place};
 pub use folder::{DataFolder, FORMAT_VERSION};
 pub use limits::Limits;
 pub use name::{NAME_BYTES_MAX, check_flow_name, check_plugin_name, check_topic_name};
 pub use open_error::OpenError;
-pub use plugin::{PluginInfo, PluginKind, UploadedPlugin};
+pub use plugin::{PluginInfo, PluginKind, Upload, UploadedPlugin};
+pub use produce::ProduceTicket;
+pub use producer_id::ProducerId;
 pub use start::Start;
 pub use topic::{
     Compression, Durability, MESSAGE_BYTES_MAX_DEFAULT, PartitionInfo, RETENTION_MS_DEFAULT, TimestampType,
-    TopicConfig, TopicInfo,
+    Topic, TopicConfig, TopicInfo, TopicPartition,
 };
+pub use weir_log::{Appended, Fetched, LogConfig};
+pub use weir_runtime::RuntimeConfig;

@@ -1,7 +1,10 @@
 //! A plugin version as it is shown.
 
+use serde::{Deserialize, Serialize};
+
 /// What a plugin is made for: its world in `weir:plugin`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PluginKind {
     /// Keeps or drops records.
     Filter,
@@ -31,9 +34,10 @@ pub struct PluginInfo {
     pub version: u32,
     /// What it is made for.
     pub kind: PluginKind,
-    /// SHA-256 of the uploaded bytes, in lower-case hexadecimal.
+    /// SHA-256 of the stored component, in lower-case hexadecimal. That is the uploaded bytes, unless these were a core
+    /// module, of which the broker makes a component.
     pub sha256: String,
-    /// Uploaded bytes.
+    /// Bytes of the stored component.
     pub size: u64,
     /// When it was uploaded, in milliseconds since 1970.
     pub created_ms: i64,

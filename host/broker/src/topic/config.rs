@@ -11,8 +11,15 @@ pub const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
 /// `retention.ms` where a topic does not set it: Kafka's seven days, in milliseconds.
 pub const RETENTION_MS_DEFAULT: u64 = 7 * 24 * 60 * 60 * 1000;
 
-const KEYS: &str = "cleanup.policy, compression.type, max.message.bytes, message.timestamp.type, retention.bytes, \
-                    retention.ms, weir.durability";
+const KEYS: [&str; 7] = [
+    "cleanup.policy",
+    "compression.type",
+    "max.message.bytes",
+    "message.timestamp.type",
+    "retention.bytes",
+    "retention.ms",
+    "weir.durability",
+];
 /// Below this not even a header fits.
 const MESSAGE_BYTES_MIN: usize = weir_batch::HEADER_LEN;
 
@@ -86,6 +93,16 @@ impl TopicConfig {
         Ok(config)
     }
 
+    /// Whether there is a configuration `key`.
+    pub(crate) fn check_key(key: &str) -> Result<(), BrokerError> {
+        if KEYS.contains(&key) {
+            return Ok(());
+        }
+        let (key, keys) = (key.escape_debug(), KEYS.join(", "));
+        let message = format!("there is no topic configuration '{key}': the keys are {keys}");
+        Err(BrokerError::new(ErrorKind::InvalidConfig, message))
+    }
+
     /// Every key with its effective value.
     pub fn to_map(&self) -> BTreeMap<String, String> {
         let or_unlimited =
@@ -137,11 +154,7 @@ impl TopicConfig {
                     _ => return Err(invalid(key, value, "fsync or relaxed")),
                 }
             }
-            _ => {
-                let key = key.escape_debug();
-                let message = format!("there is no topic configuration '{key}': the keys are {KEYS}");
-                return Err(BrokerError::new(ErrorKind::InvalidConfig, message));
-            }
+            _ => return Self::check_key(key),
         }
         Ok(())
     }
@@ -238,7 +251,7 @@ mod tests {
         assert_eq!(map["cleanup.policy"], "delete");
         assert_eq!(map["message.timestamp.type"], "CreateTime");
         assert_eq!(map["weir.durability"], "fsync");
-        assert_eq!(map.keys().cloned().collect::<Vec<_>>().join(", "), KEYS);
+        assert!(map.keys().map(String::as_str).eq(KEYS));
     }
 
     #[test]

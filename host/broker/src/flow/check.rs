@@ -1,0 +1,108 @@
+//! Whether a flow can be as it is described.
+
+use crate::core::Core;
+use crate::flow::graph::cycle;
+use crate::flow::{FlowSpec, Mode, OnError};
+use crate::name::check_flow_name;
+use crate::plugin::PluginRef;
+use crate::{BrokerError, ErrorKind, PluginKind};
+
+/// Checks everything about `spec` that can be known without running it, and gives every plugin its version.
+///
+/// # Errors
+/// [`ErrorKind::InvalidFlow`], [`ErrorKind::UnknownTopicOrPartition`], [`ErrorKind::UnknownPlugin`],
+/// [`ErrorKind::FlowAlreadyExists`], [`ErrorKind::LimitExceeded`].
+pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerError> {
+    check_flow_name(&spec.name)?;
+    check_bounds(core, &spec)?;
+    if spec.mode != Mode::Stream {
+        return Err(invalid(format!(
+            "mode {} is not there yet: use stream",
+            spec.mode.name()
+        )));
+    }
+    if spec.on_error != OnError::Pause {
+        return Err(invalid(format!(
+            "on-error {} is not there yet: use pause",
+            spec.on_error.name()
+        )));
+    }
+    core.topic(&spec.from)?;
+    for (index, name) in spec.to.iter().enumerate() {
+        core.topic(name)?;
+        if spec.to[..index].contains(name) {
+            return Err(invalid(format!("topic '{name}' is given twice as a sink")));
+        }
+    }
+    for reference in &mut spec.plugins {
+        let mut plugin = PluginRef::parse(reference)?;
+        let (version, row) = core.registry.resolve(&plugin)?;
+        if row.kind == PluginKind::Producer {
+            let message = format!(
+                "plugin {plugin} is a producer, which runs by itself: a flow takes filters and transforms"
+            );
+            return Err(invalid(message));
+        }
+        plugin.version = Some(version);
+        *reference = plugin.to_string();
+    }
+    let flows = core.flows();
+    if flows.iter().any(|flow| flow.name() == spec.name) {
+        let message = format!(
+            "flow '{}' exists: choose another name, or delete it first",
+            spec.name
+        );
+        return Err(BrokerError::new(ErrorKind::FlowAlreadyExists, message));
+    }
+    if flows.len() >= core.limits.flows_max {
+        let message = format!("there are {} flows, the most this broker runs", flows.len());
+        return Err(BrokerError::new(ErrorKind::LimitExceeded, message));
+    }
+    let edges = flows
+        .iter()
+        .map(|flow| (flow.spec().from.as_str(), flow.spec().to.as_slice()));
+    if let Some(path) = cycle(edges, &spec.from, &spec.to) {
+        let path = path.join(" -> ");
+        return Err(invalid(format!(
+            "the flow would close a cycle in which records go round for ever: {path}"
+        )));
+    }
+    Ok(spec)
+}
+
+fn check_bounds(core: &Core, spec: &FlowSpec) -> Result<(), BrokerError> {
+    let limits = &core.limits;
+    let (plugins, sinks) = (spec.plugins.len(), spec.to.len());
+    let config_bytes: usize = spec
+        .config
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    let message = if plugins == 0 {
+        "a flow needs a plugin at least".to_owned()
+    } else if plugins > limits.flow_plugins_max {
+        format!(
+            "a flow can have {} plugins, not {plugins}",
+            limits.flow_plugins_max
+        )
+    } else if sinks == 0 {
+        "a flow needs a topic to write to".to_owned()
+    } else if sinks > limits.flow_sinks_max {
+        format!(
+            "a flow can write to {} topics, not to {sinks}",
+            limits.flow_sinks_max
+        )
+    } else if config_bytes > limits.flow_config_bytes_max {
+        format!(
+            "the configuration has {config_bytes} bytes and can have {}",
+            limits.flow_config_bytes_max
+        )
+    } else {
+        return Ok(());
+    };
+    Err(invalid(message))
+}
+
+fn invalid(message: String) -> BrokerError {
+    BrokerError::new(ErrorKind::InvalidFlow, message)
+}

@@ -1,0 +1,142 @@
+use weir_batch::Batch;
+
+use super::*;
+
+pub(crate) fn sink(name: &str, topic: u32, partitions: u32) -> Sink {
+    Sink {
+        name: name.to_owned(),
+        shape: SinkShape { topic, partitions },
+        message_bytes_max: 1_048_588,
+        codec: None,
+        append_time: false,
+        shards: (0..partitions).map(|index| (index % 2) as u16).collect(),
+    }
+}
+
+fn tail(key: Option<&[u8]>, value: &[u8]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    builder.push(0, key, Some(value), &[]).unwrap();
+    let bytes = builder.finish().unwrap();
+    let batch = Batch::parse(&bytes).unwrap();
+    batch.records().unwrap().next().unwrap().tail().to_vec()
+}
+
+fn push(collector: &mut Collector, output: usize, offset: i64, key: Option<&[u8]>, value: &[u8]) {
+    collector
+        .push(output, offset, 1_000 + offset, key, &tail(key, value))
+        .unwrap();
+}
+
+#[test]
+fn records_go_by_key_or_stay_in_their_partition() {
+    let mut collector = Collector::new(vec![sink("a", 7, 4), sink("b", 8, 1)], 6, vec![0, 0]);
+    collector.begin_batch(Codec::None, 0);
+    push(&mut collector, 0, 0, None, b"no key");
+    push(&mut collector, 0, 1, Some(b"21"), b"keyed");
+    push(&mut collector, 1, 2, Some(b"21"), b"one partition");
+    push(&mut collector, 0, 3, None, b"no key either");
+    let batches = collector.take().unwrap();
+    let places: Vec<_> = batches
+        .iter()
+        .map(|b| (b.partition.topic, b.partition.index, b.records))
+        .collect();
+    assert_eq!(
+        places,
+        [(7, 2, 2), (7, partition_for_key(b"21", 4), 1), (8, 0, 1)]
+    );
+    let values = |at: usize| -> Vec<_> {
+        let batch = Batch::parse(&batches[at].batch).unwrap();
+        batch
+            .records()
+            .unwrap()
+            .map(|r| (r.timestamp(), r.value().unwrap().to_vec()))
+            .collect()
+    };
+    assert_eq!(
+        values(0),
+        [(1_000, b"no key".to_vec()), (1_003, b"no key either".to_vec())]
+    );
+    assert!(collector.take().unwrap().is_empty(), "it begins anew");
+}
+
+#[test]
+fn what_a_shard_has_already_is_left_out_there_and_nowhere_else() {
+    // Partition 0 is in shard 0, partition 1 in shard 1.
+    let mut collector = Collector::new(vec![sink("a", 7, 2)], 0, vec![0, 10]);
+    let key_in = |partition| {
+        let mut keys = (0..).map(|n: u32| n.to_string());
+        keys.find(|key| partition_for_key(key.as_bytes(), 2) == partition)
+            .unwrap()
+    };
+    let (in_0, in_1) = (key_in(0), key_in(1));
+    collector.begin_batch(Codec::None, 0);
+    for offset in 8..12 {
+        push(&mut collector, 0, offset, Some(in_0.as_bytes()), b"x");
+        push(&mut collector, 0, offset, Some(in_1.as_bytes()), b"x");
+    }
+    let batches = collector.take().unwrap();
+    let counts: Vec<_> = batches.iter().map(|batch| (batch.shard, batch.records)).collect();
+    assert_eq!(counts, [(0, 4), (1, 2)]);
+}
+
+#[test]
+fn batches_are_split_at_the_sinks_limit() {
+    let mut small = sink("small", 7, 1);
+    small.message_bytes_max = 1_000;
+    let mut collector = Collector::new(vec![small], 0, vec![0, 0]);
+    collector.begin_batch(Codec::None, 0);
+    for offset in 0..50 {
+        push(&mut collector, 0, offset, None, &[b'v'; 100]);
+    }
+    let batches = collector.take().unwrap();
+    assert!(batches.len() > 5);
+    assert!(batches.iter().all(|batch| batch.batch.len() <= 1_000));
+    assert_eq!(batches.iter().map(|batch| batch.records).sum::<u32>(), 50);
+}
+
+#[test]
+fn a_record_that_is_too_large_by_itself_is_an_error_and_can_be_cleared() {
+    let mut small = sink("small", 7, 1);
+    small.message_bytes_max = 1_000;
+    let mut collector = Collector::new(vec![small], 0, vec![0, 0]);
+    collector.begin_batch(Codec::None, 0);
+    push(&mut collector, 0, 0, None, b"before");
+    let large = tail(None, &[b'v'; 2_000]);
+    let error = collector.push(0, 1, 0, None, &large).unwrap_err();
+    assert!(
+        matches!(error, CollectError::Oversized { max: 1_000, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("max.message.bytes"));
+    collector.clear();
+    assert_eq!(collector.bytes(), 0);
+    assert!(collector.take().unwrap().is_empty());
+    push(&mut collector, 0, 0, None, b"again");
+    assert_eq!(collector.take().unwrap().len(), 1);
+}
+
+#[test]
+fn the_sinks_codec_or_the_sources() {
+    let mut zstd = sink("zstd", 7, 1);
+    zstd.codec = Some(Codec::Zstd);
+    let mut collector = Collector::new(vec![zstd, sink("same", 8, 1)], 0, vec![0, 0]);
+    collector.begin_batch(Codec::Lz4, 0);
+    for output in 0..2 {
+        push(&mut collector, output, 0, None, b"v");
+    }
+    let batches = collector.take().unwrap();
+    let codec = |at: usize| Batch::parse(&batches[at].batch).unwrap().codec();
+    assert_eq!((codec(0), codec(1)), (Codec::Zstd, Codec::Lz4));
+}
+
+#[test]
+fn the_time_of_appending_where_the_sink_wants_it() {
+    let mut stamped = sink("stamped", 7, 1);
+    stamped.append_time = true;
+    let mut collector = Collector::new(vec![stamped], 0, vec![0, 0]);
+    collector.begin_batch(Codec::None, 777);
+    push(&mut collector, 0, 0, None, b"v");
+    let batches = collector.take().unwrap();
+    let batch = Batch::parse(&batches[0].batch).unwrap();
+    assert_eq!(batch.records().unwrap().next().unwrap().timestamp(), 777);
+}

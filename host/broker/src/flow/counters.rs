@@ -1,0 +1,85 @@
+//! What a flow has done in one source partition.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::flow::FlowPartitionInfo;
+
+/// Counters of one flow and source partition, since the broker started.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    /// -1 until the flow's cursors were read.
+    cursor: AtomicI64,
+    records_in: AtomicU64,
+    bytes_in: AtomicU64,
+    records_out: AtomicU64,
+    bytes_out: AtomicU64,
+    dropped: AtomicU64,
+    errors: AtomicU64,
+    guest_ns: AtomicU64,
+}
+
+/// What one pass adds once it is committed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct PassStats {
+    pub(crate) records_in: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) records_out: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) dropped: u64,
+    pub(crate) guest_ns: u64,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self {
+            cursor: AtomicI64::new(-1),
+            records_in: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            records_out: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            guest_ns: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn add(&self, pass: &PassStats) {
+        self.records_in.fetch_add(pass.records_in, Ordering::Relaxed);
+        self.bytes_in.fetch_add(pass.bytes_in, Ordering::Relaxed);
+        self.records_out.fetch_add(pass.records_out, Ordering::Relaxed);
+        self.bytes_out.fetch_add(pass.bytes_out, Ordering::Relaxed);
+        self.dropped.fetch_add(pass.dropped, Ordering::Relaxed);
+        self.guest_ns.fetch_add(pass.guest_ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_cursor(&self, cursor: i64) {
+        self.cursor.store(cursor, Ordering::Release);
+    }
+
+    /// The cursor, if it is known.
+    pub(crate) fn cursor(&self) -> Option<i64> {
+        Some(self.cursor.load(Ordering::Acquire)).filter(|&cursor| cursor >= 0)
+    }
+
+    /// All of it, beside `cursor` and the source partition's `end`.
+    pub(crate) fn info(&self, partition: u32, cursor: i64, end: i64) -> FlowPartitionInfo {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        FlowPartitionInfo {
+            partition,
+            cursor,
+            end,
+            lag: u64::try_from(end.saturating_sub(cursor)).unwrap_or(0),
+            records_in: load(&self.records_in),
+            bytes_in: load(&self.bytes_in),
+            records_out: load(&self.records_out),
+            bytes_out: load(&self.bytes_out),
+            dropped: load(&self.dropped),
+            errors: load(&self.errors),
+            guest_ns: load(&self.guest_ns),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! One flow: what it is asked to do, whether it runs, what it has done.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::flow::counters::Counters;
+use crate::flow::log::FlowLog;
+use crate::flow::{FlowSpec, FlowStatus, Pause};
+use crate::meta::FlowRow;
+
+/// A flow of this broker.
+pub(crate) struct Flow {
+    id: u32,
+    spec: FlowSpec,
+    row: Mutex<FlowRow>,
+    status: Mutex<FlowStatus>,
+    /// By source partition.
+    counters: Mutex<Vec<Arc<Counters>>>,
+    log: Arc<FlowLog>,
+    /// What runs it. Taken and replaced only by whoever changes flows.
+    running: Mutex<Option<Running>>,
+}
+
+/// A running flow's supervisor.
+pub(crate) struct Running {
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) supervisor: JoinHandle<()>,
+}
+
+impl Flow {
+    pub(crate) fn new(row: FlowRow, log_lines_max: usize) -> Self {
+        let status = row.pause.clone().map_or(FlowStatus::Starting, FlowStatus::Paused);
+        Self {
+            id: row.id,
+            spec: row.spec.clone(),
+            row: Mutex::new(row),
+            status: Mutex::new(status),
+            counters: Mutex::default(),
+            log: Arc::new(FlowLog::new(log_lines_max)),
+            running: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    pub(crate) fn spec(&self) -> &FlowSpec {
+        &self.spec
+    }
+
+    pub(crate) fn row(&self) -> FlowRow {
+        lock(&self.row).clone()
+    }
+
+    pub(crate) fn log(&self) -> &Arc<FlowLog> {
+        &self.log
+    }
+
+    pub(crate) fn status(&self) -> FlowStatus {
+        lock(&self.status).clone()
+    }
+
+    pub(crate) fn set_status(&self, status: FlowStatus) {
+        *lock(&self.status) = status;
+    }
+
+    /// A running flow waits for something; one that is stopped or paused meanwhile stays so.
+    pub(crate) fn waits(&self, reason: String) {
+        let mut status = lock(&self.status);
+        if !matches!(*status, FlowStatus::Paused(_)) {
+            *status = FlowStatus::Waiting { reason };
+        }
+    }
+
+    /// It waits no longer.
+    pub(crate) fn works(&self) {
+        let mut status = lock(&self.status);
+        if matches!(*status, FlowStatus::Waiting { .. } | FlowStatus::Starting) {
+            *status = FlowStatus::Running;
+        }
+    }
+
+    /// What is stored and what is shown of its standing still.
+    pub(crate) fn set_pause(&self, pause: Option<Pause>) {
+        lock(&self.row).pause.clone_from(&pause);
+        self.set_status(pause.map_or(FlowStatus::Starting, FlowStatus::Paused));
+    }
+
+    /// The counters for a source partition.
+    pub(crate) fn counters(&self, partition: u32) -> Arc<Counters> {
+        let mut counters = lock(&self.counters);
+        let len = counters.len().max(partition as usize + 1);
+        counters.resize_with(len, || Arc::new(Counters::new()));
+        Arc::clone(&counters[partition as usize])
+    }
+
+    /// Tells the flow to stop where a batch ends.
+    pub(crate) fn signal_stop(&self) {
+        if let Some(running) = &*lock(&self.running) {
+            running.stop.send_replace(true);
+        }
+    }
+
+    /// What runs the flow, for the one who stops it.
+    pub(crate) fn take_running(&self) -> Option<Running> {
+        lock(&self.running).take()
+    }
+
+    pub(crate) fn set_running(&self, running: Running) {
+        *lock(&self.running) = Some(running);
+    }
+
+    /// Stops the flow where a batch ends, and waits for that.
+    pub(crate) async fn stop(&self) {
+        if let Some(running) = self.take_running() {
+            running.stop.send_replace(true);
+            if let Err(error) = running.supervisor.await {
+                tracing::error!(flow = self.name(), "the flow ended badly: {error}");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,111 @@
+//! Flows when the broker starts and stops, and the cursors of flows that are no more.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+
+use weir_log::{Durability, Entry, KvOp};
+
+use crate::BrokerError;
+use crate::core::Core;
+use crate::flow::cursor::{self, CursorRow};
+use crate::flow::recovery::Recovery;
+use crate::flow::{Flow, supervisor};
+use crate::meta::FlowRow;
+
+/// Takes up the flows as they are stored and starts those that are not paused.
+pub(crate) async fn start_all(core: &Arc<Core>, rows: Vec<FlowRow>) {
+    let flows: Vec<_> = rows
+        .into_iter()
+        .map(|row| Arc::new(Flow::new(row, core.limits.flow_log_lines_max)))
+        .collect();
+    {
+        let mut map = core.flows.write().unwrap_or_else(PoisonError::into_inner);
+        map.extend(
+            flows
+                .iter()
+                .map(|flow| (flow.name().to_owned(), Arc::clone(flow))),
+        );
+    }
+    let known: HashSet<u32> = flows.iter().map(|flow| flow.id()).collect();
+    // A crash between the deletion of a flow and that of its cursors leaves some behind.
+    let swept = core
+        .blocking(move |core| delete_cursors(core, cursor::PREFIX.as_bytes(), |flow| !known.contains(&flow)));
+    if let Err(error) = swept.await {
+        tracing::warn!("cursors of deleted flows could not be removed: {error}");
+    }
+    for flow in flows {
+        if flow.row().pause.is_none() {
+            supervisor::start(core, &flow);
+        }
+    }
+}
+
+/// Stops all flows where a batch ends, and waits for that. They are not paused: they go on when the broker starts.
+pub(crate) async fn stop_all(core: &Core) {
+    let flows = core.flows();
+    for flow in &flows {
+        flow.signal_stop();
+    }
+    for flow in &flows {
+        flow.stop().await;
+    }
+}
+
+/// Removes the cursors below `prefix` whose flow is to be `forgotten`. Blocks.
+pub(crate) fn delete_cursors(
+    core: &Core,
+    prefix: &[u8],
+    forgotten: impl Fn(u32) -> bool,
+) -> Result<(), BrokerError> {
+    let mut receipts = Vec::new();
+    for shard in 0..core.log.shards() {
+        let rows = core.log.kv_scan(shard, prefix).map_err(BrokerError::storage)?;
+        let keys = rows.into_iter().map(|(key, _)| key);
+        let gone = keys.filter(|key| cursor::flow_of_key(key).is_some_and(&forgotten));
+        let puts: Vec<_> = gone.map(|key| KvOp::Delete { key }).collect();
+        if !puts.is_empty() {
+            let entry = Entry {
+                appends: Vec::new(),
+                puts,
+                durability: Durability::Fsync,
+            };
+            receipts.push(
+                core.log
+                    .submit_blocking(shard, entry)
+                    .map_err(BrokerError::storage)?,
+            );
+        }
+    }
+    for receipt in receipts {
+        receipt.wait().map_err(BrokerError::storage)?;
+    }
+    Ok(())
+}
+
+/// The stored cursor of a flow that does not run, by source partition. Blocks.
+pub(crate) fn stored_cursors(
+    core: &Core,
+    flow: u32,
+    source_topic: u32,
+) -> Result<HashMap<u32, i64>, BrokerError> {
+    let prefix = cursor::flow_prefix(flow);
+    let mut rows: HashMap<u32, Vec<Option<CursorRow>>> = HashMap::new();
+    for shard in 0..core.log.shards() {
+        for (key, value) in core.log.kv_scan(shard, &prefix).map_err(BrokerError::storage)? {
+            let partition = str::from_utf8(&key[prefix.len()..])
+                .ok()
+                .and_then(|text| text.parse().ok());
+            if let (Some(partition), Some(row)) = (partition, CursorRow::decode(&value)) {
+                rows.entry(partition).or_default().push(Some(row));
+            }
+        }
+    }
+    let position = |(partition, rows): (u32, Vec<Option<CursorRow>>)| {
+        (partition, Recovery::of(&rows, source_topic, -1).position)
+    };
+    Ok(rows
+        .into_iter()
+        .map(position)
+        .filter(|(_, position)| *position >= 0)
+        .collect())
+}

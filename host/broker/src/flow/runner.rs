@@ -1,0 +1,433 @@
+//! Runs a flow over one source partition.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{oneshot, watch};
+use weir_log::{AppendError, Log, Partition, ReadError};
+
+use crate::Topic;
+use crate::clock::now_ms;
+use crate::core::Core;
+use crate::flow::backoff::Backoff;
+use crate::flow::collector::{Collector, Sink};
+use crate::flow::committer::{Beginning, Committer};
+use crate::flow::counters::Counters;
+use crate::flow::cursor::{self, CursorRow, SinkShape};
+use crate::flow::pass::{Pass, PassFailure, PassResult};
+use crate::flow::recovery::Recovery;
+use crate::flow::work::FlowWork;
+use crate::flow::{Flow, Pause, Place};
+use crate::topic::{Compression, Durability, TimestampType, TopicState, log_durability};
+
+/// One flow over one source partition: reads, has the plugins run, commits, from the cursor on until it is stopped.
+///
+/// The next pass runs while the entries of the ones before are on their way to the disk; how many of them is bounded. No
+/// guest code runs here, and nothing that blocks.
+pub(crate) struct Runner {
+    pub(crate) core: Arc<Core>,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) work: Arc<FlowWork>,
+    pub(crate) source: Topic,
+    pub(crate) sinks: Vec<Topic>,
+    pub(crate) partition: u32,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    /// Somebody said so, or the broker shuts down.
+    Stopped,
+    /// The sinks look different now.
+    Reload,
+    /// Something failed that can heal by itself.
+    Retry(String),
+    /// Something failed that will fail again.
+    Pause(String, Option<Place>),
+}
+
+impl Runner {
+    /// Runs until it is stopped (`None`), or until it cannot go on.
+    pub(crate) async fn run(mut self) -> Option<Pause> {
+        let counters = self.flow.counters(self.partition);
+        let mut backoff = Backoff::new();
+        loop {
+            let cursor = counters.cursor();
+            match self.attempt(&counters).await {
+                Attempt::Stopped => return None,
+                Attempt::Reload => tokio::task::yield_now().await,
+                Attempt::Retry(reason) => {
+                    counters.error();
+                    self.flow
+                        .log()
+                        .push("warn", &format!("partition {}: {reason}", self.partition));
+                    self.flow.waits(reason);
+                    if counters.cursor() != cursor {
+                        backoff.worked();
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(backoff.failed()) => {}
+                        () = stopped(&mut self.stop) => return None,
+                    }
+                }
+                Attempt::Pause(reason, place) => {
+                    counters.error();
+                    return Some(Pause {
+                        reason,
+                        requested: false,
+                        since_ms: now_ms(),
+                        place,
+                    });
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, counters: &Counters) -> Attempt {
+        let source = match self.source.partition(self.partition) {
+            Ok(source) => source.log_partition().clone(),
+            Err(_) => return self.topic_gone(),
+        };
+        let (recovery, rows, rewound) = match self.recover(&source).await {
+            Ok(recovered) => recovered,
+            Err(attempt) => return attempt,
+        };
+        counters.set_cursor(recovery.position);
+        let states: Vec<Arc<TopicState>> = self.sinks.iter().map(Topic::state).collect();
+        if states.iter().any(|state| state.deleted) {
+            return self.topic_gone();
+        }
+        let current: Vec<SinkShape> = self.sinks.iter().zip(&states).map(|(t, s)| shape(t, s)).collect();
+        let shape = recovery.shape_at(recovery.position, &current);
+        let log = self.source.log().clone();
+        let sinks: Vec<Sink> = self
+            .sinks
+            .iter()
+            .zip(&states)
+            .zip(&shape)
+            .map(|((t, s), shape)| sink(&log, t, s, *shape))
+            .collect();
+        let idle_shard = sinks[0].shards[(self.partition % shape[0].partitions) as usize];
+        let relaxed = states
+            .iter()
+            .all(|state| state.config.durability == Durability::Relaxed);
+        let collector = Collector::new(sinks, self.partition, recovery.applied.clone());
+        let partly_until = (shape != current).then_some(recovery.partly_until);
+        let beginning = Beginning {
+            source_topic: self.source.id(),
+            partition: self.partition,
+            flow: self.flow.id(),
+            recovery,
+            rows,
+            shape,
+            durability: log_durability(if relaxed {
+                Durability::Relaxed
+            } else {
+                Durability::Fsync
+            }),
+            idle_shard,
+            passes_max: self.core.limits.flow_entries_in_flight_max,
+        };
+        let mut committer = Committer::new(log, beginning);
+        if rewound && let Err(error) = committer.rewind().await {
+            committer.drain().await;
+            return self.append_failed(error);
+        }
+        let drive = Drive {
+            runner: self,
+            source,
+            counters,
+            states,
+            partly_until,
+            stop_pass: Arc::default(),
+        };
+        let attempt = drive.run(&mut committer, collector).await;
+        // What is on its way may yet be committed, and the next attempt reads the cursor.
+        committer.drain().await;
+        attempt
+    }
+
+    /// Reads the cursor rows of all shards: where to go on, the rows as they are, and whether they are ahead of the source.
+    async fn recover(&self, source: &Partition) -> Result<(Recovery, Vec<Option<Vec<u8>>>, bool), Attempt> {
+        let log = self.source.log().clone();
+        let key = cursor::key(self.flow.id(), self.partition);
+        let read = tokio::task::spawn_blocking(move || {
+            (0..log.shards())
+                .map(|shard| log.kv_read(shard, &key))
+                .collect::<Result<Vec<_>, ReadError>>()
+        });
+        let rows = match read.await {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(error)) => return Err(self.read_failed(error, 0)),
+            Err(_) => return Err(Attempt::Stopped),
+        };
+        let mut decoded = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let row = row.as_ref().map(|bytes| CursorRow::decode(bytes).ok_or(()));
+            decoded.push(row.transpose().map_err(|()| {
+                let reason = "the flow's cursor cannot be read: delete the flow and create it anew";
+                Attempt::Pause(reason.to_owned(), None)
+            })?);
+        }
+        let start = self.start();
+        let mut recovery = Recovery::of(&decoded, self.source.id(), start);
+        let (first, end) = (source.log_start_offset(), source.high_watermark());
+        if recovery.position < first {
+            let lost = first - recovery.position;
+            self.flow.log().push(
+                "warn",
+                &format!(
+                    "partition {}: {lost} records were deleted by retention before they were read",
+                    self.partition
+                ),
+            );
+        }
+        let rewound = recovery.is_ahead_of(end);
+        recovery.clamp(first, end);
+        Ok((recovery, rows, rewound))
+    }
+
+    /// Where the flow begins in this partition if it has no cursor there.
+    fn start(&self) -> i64 {
+        let row = self.flow.row();
+        if row.source_topic != self.source.id() {
+            return 0;
+        }
+        row.start_offsets
+            .get(self.partition as usize)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn append_failed(&self, error: AppendError) -> Attempt {
+        match error {
+            AppendError::Closed => Attempt::Stopped,
+            AppendError::UnknownPartition { .. } => self.topic_gone(),
+            error if error.retriable() => Attempt::Retry(error.to_string()),
+            error => Attempt::Pause(format!("the outputs cannot be written: {error}"), None),
+        }
+    }
+
+    fn read_failed(&self, error: ReadError, offset: i64) -> Attempt {
+        match error {
+            ReadError::Closed => Attempt::Stopped,
+            ReadError::UnknownPartition { .. } => self.topic_gone(),
+            // Retention has passed the cursor by: it is read anew.
+            ReadError::OffsetOutOfRange { .. } => Attempt::Reload,
+            error => Attempt::Pause(
+                format!("the source cannot be read: {error}"),
+                Some(self.place(offset)),
+            ),
+        }
+    }
+
+    fn topic_gone(&self) -> Attempt {
+        let gone = [&self.source]
+            .into_iter()
+            .chain(&self.sinks)
+            .find(|topic| topic.is_deleted());
+        match gone {
+            Some(topic) => Attempt::Pause(gone_reason(topic.name()), None),
+            None => Attempt::Reload,
+        }
+    }
+
+    fn place(&self, offset: i64) -> Place {
+        Place {
+            topic: self.source.name().to_owned(),
+            partition: self.partition,
+            offset,
+            last_offset: None,
+            plugin: None,
+        }
+    }
+}
+
+/// Why a flow pauses when one of its topics is deleted.
+pub(crate) fn gone_reason(topic: &str) -> String {
+    format!("topic '{topic}' was deleted: create it and resume the flow, or delete the flow")
+}
+
+/// One attempt under way.
+struct Drive<'a> {
+    runner: &'a mut Runner,
+    source: Partition,
+    counters: &'a Counters,
+    /// What the sinks looked like when it began.
+    states: Vec<Arc<TopicState>>,
+    /// Set while outputs are spread as they were before a crash: then the sinks are looked at anew from here on.
+    partly_until: Option<i64>,
+    stop_pass: Arc<AtomicBool>,
+}
+
+impl Drive<'_> {
+    async fn run(self, committer: &mut Committer, collector: Collector) -> Attempt {
+        let mut high_watermark = self.source.watch();
+        let mut collector = Some(collector);
+        let mut pass: Option<oneshot::Receiver<PassResult>> = None;
+        // Set once no further pass is to begin: the attempt ends so when everything is settled.
+        let mut ending: Option<Attempt> = None;
+        loop {
+            if ending.is_none() && *self.runner.stop.borrow() {
+                ending = Some(Attempt::Stopped);
+            }
+            if ending.is_none() && self.reload_is_due(committer) {
+                ending = Some(Attempt::Reload);
+            }
+            let end = *high_watermark.borrow_and_update();
+            if ending.is_none() && pass.is_none() && committer.window().has_room() {
+                let from = committer.window().next_start();
+                if from < end
+                    && let Some(collector) = collector.take()
+                {
+                    pass = Some(self.begin_pass(from, collector));
+                }
+            }
+            if pass.is_none() && committer.is_idle() {
+                match committer.claim().await {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => return self.runner.append_failed(error),
+                }
+                if let Some(attempt) = ending {
+                    return attempt;
+                }
+            }
+            let waits = ending.is_none() && pass.is_none() && committer.window().has_room();
+            tokio::select! {
+                biased;
+                result = wait_pass(&mut pass), if pass.is_some() => {
+                    pass = None;
+                    // The pool was closed, or the pass panicked.
+                    let Some(result) = result else { return self.pass_lost() };
+                    if let Some(failure) = result.failure {
+                        ending = Some(self.pass_failed(failure));
+                    } else {
+                        let submitted = committer.submit(result.end, result.batches, result.stats).await;
+                        if let Err(error) = submitted {
+                            return self.runner.append_failed(error);
+                        }
+                    }
+                    collector = Some(result.collector);
+                }
+                committed = committer.next_committed(self.counters), if !committer.is_idle() => {
+                    match committed {
+                        Ok(()) => self.runner.flow.works(),
+                        Err(error) => return self.runner.append_failed(error),
+                    }
+                }
+                changed = high_watermark.changed(), if waits => {
+                    if changed.is_err() {
+                        ending = Some(if self.runner.source.is_deleted() { self.runner.topic_gone() } else { Attempt::Stopped });
+                    }
+                }
+                () = stopped(&mut self.runner.stop), if ending.is_none() => {
+                    ending = Some(Attempt::Stopped);
+                    self.stop_pass.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Whether the sinks changed, and everything that has to go the old way has gone.
+    fn reload_is_due(&self, committer: &Committer) -> bool {
+        if self
+            .partly_until
+            .is_some_and(|until| committer.window().next_start() < until)
+        {
+            return false;
+        }
+        let changed = self
+            .runner
+            .sinks
+            .iter()
+            .zip(&self.states)
+            .any(|(t, s)| !Arc::ptr_eq(&t.state(), s));
+        changed || self.partly_until.is_some()
+    }
+
+    fn begin_pass(&self, from: i64, collector: Collector) -> oneshot::Receiver<PassResult> {
+        let limits = &self.runner.core.limits;
+        let pass = Pass {
+            work: Arc::clone(&self.runner.work),
+            source: self.source.clone(),
+            from,
+            bytes_max: limits.flow_pass_bytes_max,
+            unpacked_bytes_max: limits.unpacked_batch_bytes_max,
+            collector,
+            stop: Arc::clone(&self.stop_pass),
+        };
+        let (reply, result) = oneshot::channel();
+        self.runner.core.pool.push(self.runner.flow.id(), move || {
+            // The runner may have gone: then nobody wants the result.
+            let _ = reply.send(pass.run());
+        });
+        result
+    }
+
+    fn pass_failed(&self, failure: PassFailure) -> Attempt {
+        match failure {
+            PassFailure::Read(error) => self
+                .runner
+                .read_failed(error, self.counters.cursor().unwrap_or(0)),
+            PassFailure::Guest(failure) => {
+                let place = Place {
+                    offset: failure.offset,
+                    last_offset: failure.last_offset,
+                    plugin: failure.plugin,
+                    ..self.runner.place(failure.offset)
+                };
+                Attempt::Pause(failure.reason, Some(place))
+            }
+        }
+    }
+
+    fn pass_lost(&self) -> Attempt {
+        if *self.runner.stop.borrow() {
+            return Attempt::Stopped;
+        }
+        let reason = "the broker failed while it ran the flow: see the broker's log, then resume the flow";
+        Attempt::Pause(
+            reason.to_owned(),
+            Some(self.runner.place(self.counters.cursor().unwrap_or(0))),
+        )
+    }
+}
+
+/// Waits until it is set, or whoever could set it is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
+}
+
+async fn wait_pass(pass: &mut Option<oneshot::Receiver<PassResult>>) -> Option<PassResult> {
+    match pass {
+        Some(result) => result.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+fn shape(topic: &Topic, state: &TopicState) -> SinkShape {
+    SinkShape {
+        topic: topic.id(),
+        partitions: state.partitions.len() as u32,
+    }
+}
+
+fn sink(log: &Log, topic: &Topic, state: &TopicState, shape: SinkShape) -> Sink {
+    let shards = state
+        .partitions
+        .iter()
+        .take(shape.partitions as usize)
+        .map(|p| log.shard_of(p.id()));
+    Sink {
+        name: topic.name().to_owned(),
+        shape,
+        message_bytes_max: state.config.message_bytes_max,
+        codec: match state.config.compression {
+            Compression::Producer => None,
+            Compression::Codec(codec) => Some(codec),
+        },
+        append_time: state.config.timestamp_type == TimestampType::LogAppendTime,
+        shards: shards.collect(),
+    }
+}

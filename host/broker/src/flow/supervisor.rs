@@ -1,0 +1,214 @@
+//! Starts a flow, watches over it and lets it down when it cannot go on.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock::now_ms;
+use crate::core::Core;
+use crate::flow::handle::Running;
+use crate::flow::runner::{Runner, gone_reason};
+use crate::flow::work::FlowWork;
+use crate::flow::{Flow, FlowStatus, Pause};
+use crate::plugin::PluginRef;
+use crate::{BrokerError, ErrorKind, Topic};
+
+/// Starts `flow`: loads its plugins and runs it over all partitions of its source, until it is told to stop or fails.
+pub(crate) fn start(core: &Arc<Core>, flow: &Arc<Flow>) {
+    let (stop, stopped) = watch::channel(false);
+    flow.set_status(FlowStatus::Starting);
+    let supervisor = Supervisor {
+        core: Arc::clone(core),
+        flow: Arc::clone(flow),
+        stop: stopped,
+    };
+    flow.set_running(Running {
+        stop,
+        supervisor: tokio::spawn(supervisor.run()),
+    });
+}
+
+struct Supervisor {
+    core: Arc<Core>,
+    flow: Arc<Flow>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        let pause = match self.prepare().await {
+            Ok((work, source, sinks)) => self.watch_over(work, source, sinks).await,
+            Err(error) if error.kind == ErrorKind::ShuttingDown => None,
+            Err(error) => Some(pause(error.message)),
+        };
+        self.core.pool.forget(self.flow.id());
+        if let Some(pause) = pause {
+            self.pause(pause).await;
+        }
+    }
+
+    /// Everything the runners need.
+    async fn prepare(&self) -> Result<(Arc<FlowWork>, Topic, Vec<Topic>), BrokerError> {
+        let spec = self.flow.spec();
+        let gone = |name: &str| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name));
+        let source = self.core.topic(&spec.from).map_err(|_| gone(&spec.from))?;
+        let sinks = spec
+            .to
+            .iter()
+            .map(|name| self.core.topic(name).map_err(|_| gone(name)));
+        let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
+        let work = load(&self.core, &self.flow).await?;
+        Ok((Arc::new(work), source, sinks))
+    }
+
+    /// Runs the flow over all partitions of its source. Returns why it has to pause; `None` if it was told to stop.
+    async fn watch_over(&mut self, work: Arc<FlowWork>, source: Topic, sinks: Vec<Topic>) -> Option<Pause> {
+        // Runners stop when this is set, or when it is dropped.
+        let (stop_runners, runners_stop) = watch::channel(false);
+        let mut runners = JoinSet::new();
+        let mut source_state = source.watch();
+        let mut deleted = JoinSet::new();
+        for topic in sinks.iter().chain([&source]).cloned() {
+            deleted.spawn(async move {
+                let mut state = topic.watch();
+                // An error means that the topic's last handle is gone, and this one holds one.
+                let _ = state.wait_for(|state| state.deleted).await;
+                topic.name().to_owned()
+            });
+        }
+        let mut partitions = 0;
+        let mut pause_reason: Option<Pause> = None;
+        let mut stopping = false;
+        loop {
+            let wanted = source_state.borrow_and_update().partitions.len() as u32;
+            while partitions < wanted && !stopping {
+                let runner = Runner {
+                    core: Arc::clone(&self.core),
+                    flow: Arc::clone(&self.flow),
+                    work: Arc::clone(&work),
+                    source: source.clone(),
+                    sinks: sinks.clone(),
+                    partition: partitions,
+                    stop: runners_stop.clone(),
+                };
+                runners.spawn(runner.run());
+                partitions += 1;
+            }
+            self.flow.works();
+            if stopping && runners.is_empty() {
+                return pause_reason;
+            }
+            tokio::select! {
+                biased;
+                Some(ended) = runners.join_next(), if !runners.is_empty() => {
+                    let ended = ended.unwrap_or_else(|error| {
+                        Some(pause(format!("the broker failed at this flow ({error}): see its log, then resume the flow")))
+                    });
+                    match ended {
+                        Some(ended) => { pause_reason.get_or_insert(ended); }
+                        // Its log closed: the broker shuts down.
+                        None if !stopping => {}
+                        None => continue,
+                    }
+                }
+                Some(gone) = deleted.join_next(), if !stopping => {
+                    pause_reason.get_or_insert(pause(gone_reason(&gone.unwrap_or_default())));
+                }
+                changed = source_state.changed(), if !stopping => {
+                    if changed.is_ok() {
+                        continue;
+                    }
+                }
+                stopped = self.stop.wait_for(|&stop| stop), if !stopping => {
+                    let _ = stopped;
+                }
+            }
+            stopping = true;
+            stop_runners.send_replace(true);
+        }
+    }
+
+    async fn pause(&self, pause: Pause) {
+        let place = pause
+            .place
+            .as_ref()
+            .map(|place| format!(" at {place}"))
+            .unwrap_or_default();
+        tracing::warn!(flow = self.flow.name(), "flow paused{place}: {}", pause.reason);
+        self.flow
+            .log()
+            .push("error", &format!("paused{place}: {}", pause.reason));
+        self.flow.set_pause(Some(pause));
+        let row = self.flow.row();
+        if let Err(error) = self
+            .core
+            .blocking(move |core| Ok(core.meta.put_flow(&row)?))
+            .await
+        {
+            // After a restart the flow will try again and come to the same end.
+            tracing::warn!(
+                flow = self.flow.name(),
+                "that the flow is paused could not be stored: {error}"
+            );
+        }
+    }
+}
+
+fn pause(reason: String) -> Pause {
+    Pause {
+        reason,
+        requested: false,
+        since_ms: now_ms(),
+        place: None,
+    }
+}
+
+/// Loads the flow's plugins and sets them up once, on the threads for compiling.
+pub(crate) async fn load(core: &Arc<Core>, flow: &Flow) -> Result<FlowWork, BrokerError> {
+    let spec = flow.spec().clone();
+    let log = Arc::clone(flow.log());
+    let mut rows = Vec::with_capacity(spec.plugins.len());
+    for reference in &spec.plugins {
+        let (_, row) = core.registry.resolve(&PluginRef::parse(reference)?)?;
+        rows.push((reference.clone(), row));
+    }
+    let shared = Arc::clone(core);
+    let load = move || {
+        let mut plugins = Vec::with_capacity(rows.len());
+        for (reference, row) in rows {
+            let bytes = shared
+                .blobs
+                .read(&row.sha256)
+                .map_err(|error| read_error(&reference, &error))?;
+            let plugin = shared.runtime.load(&bytes).map_err(|error| {
+                BrokerError::new(
+                    ErrorKind::InvalidPlugin,
+                    format!("plugin {reference} cannot be loaded: {error}"),
+                )
+            })?;
+            plugins.push((reference, row.kind, plugin));
+        }
+        let work = FlowWork::new(plugins, spec.to, spec.config, log);
+        let chain = work.chain().map_err(|(plugin, error)| {
+            BrokerError::new(
+                ErrorKind::InvalidFlow,
+                format!("plugin {plugin} does not start: {error}"),
+            )
+        })?;
+        work.rest(chain);
+        Ok(work)
+    };
+    core.compiler.run(load).await?
+}
+
+fn read_error(reference: &str, error: &io::Error) -> BrokerError {
+    let message = match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("the file of plugin {reference} is missing: upload the plugin again")
+        }
+        _ => format!("plugin {reference} cannot be read: {error}"),
+    };
+    BrokerError::new(ErrorKind::InvalidPlugin, message)
+}

@@ -1,0 +1,88 @@
+//! What a flow runs: its plugins, loaded, and the instances of them that are at rest.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use weir_runtime::{CallError, InstanceOptions, Plugin};
+
+use crate::PluginKind;
+use crate::flow::chain::{Chain, Stage};
+use crate::flow::log::FlowLog;
+
+/// The loaded plugins of one flow. Threads borrow a chain of instances for one pass each, so that there are never
+/// more of them than threads, however many partitions the source has.
+pub(crate) struct FlowWork {
+    /// `name@version` and the plugin, in the order of the chain.
+    plugins: Vec<(String, PluginKind, Plugin)>,
+    sinks: Vec<String>,
+    config: BTreeMap<String, String>,
+    log: Arc<FlowLog>,
+    resting: Mutex<Vec<Chain>>,
+}
+
+impl FlowWork {
+    pub(crate) fn new(
+        plugins: Vec<(String, PluginKind, Plugin)>,
+        sinks: Vec<String>,
+        config: BTreeMap<String, String>,
+        log: Arc<FlowLog>,
+    ) -> Self {
+        Self {
+            plugins,
+            sinks,
+            config,
+            log,
+            resting: Mutex::default(),
+        }
+    }
+
+    /// A chain of instances: one at rest, or a new one.
+    ///
+    /// # Errors
+    /// The plugin, and why it does not start.
+    pub(crate) fn chain(&self) -> Result<Chain, (String, CallError)> {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match resting {
+            Some(chain) => Ok(chain),
+            None => self.instantiate(),
+        }
+    }
+
+    /// Takes a chain back, for the next pass.
+    pub(crate) fn rest(&self, chain: Chain) {
+        self.resting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(chain);
+    }
+
+    fn instantiate(&self) -> Result<Chain, (String, CallError)> {
+        let chooser = self
+            .plugins
+            .iter()
+            .rposition(|(_, kind, _)| *kind == PluginKind::Transform);
+        let mut stages = Vec::with_capacity(self.plugins.len());
+        for (index, (reference, kind, plugin)) in self.plugins.iter().enumerate() {
+            let options = InstanceOptions {
+                config: self.config.clone(),
+                // Only the last transform chooses among the sinks; what comes before has the next plugin as its output.
+                outputs: if chooser == Some(index) {
+                    self.sinks.clone()
+                } else {
+                    vec!["next".to_owned()]
+                },
+                log: Arc::clone(&self.log) as Arc<dyn weir_runtime::LogSink>,
+                limits: None,
+            };
+            let guest = plugin
+                .instantiate(options)
+                .map_err(|error| (reference.clone(), error))?;
+            stages.push(Stage {
+                plugin: reference.clone(),
+                kind: *kind,
+                guest: Box::new(guest),
+            });
+        }
+        Ok(Chain::new(stages))
+    }
+}
