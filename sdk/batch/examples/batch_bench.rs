@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use weir_batch::{Batch, BatchBuilder, Codec, frame};
 
 const BATCH_BYTES: usize = 64 * 1024;
-const ROUND: Duration = Duration::from_millis(60);
-const ROUNDS: usize = 7;
+const ROUND: Duration = Duration::from_millis(3);
+const ROUNDS: usize = 100;
 
 fn main() {
     for value_len in [100, 1024] {

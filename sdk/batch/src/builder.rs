@@ -4,13 +4,15 @@ use crate::header::{
     ATTRIBUTES, BASE_SEQUENCE, BASE_TIMESTAMP, BATCH_LENGTH, CONTROL, LAST_OFFSET_DELTA, LEADER_EPOCH,
     LENGTH_PREFIX, MAGIC, MAX_TIMESTAMP, PRODUCER_EPOCH, PRODUCER_ID, RECORD_COUNT, TRANSACTIONAL,
 };
-use crate::varint::{MAX_VARINT, MAX_VARLONG, Scratch, len_i32};
+use crate::varint::{MAX_VARINT, MAX_VARLONG, Scratch, len_i32, len_i64};
 use crate::{BatchError, Codec, HEADER_LEN, codec, next_sequence, patch};
 
 /// The batch length field is an `i32` and does not count the first 12 bytes.
 const MAX_BATCH_LEN: usize = i32::MAX as usize;
 /// Most bytes of a record before its tail: length, attributes, timestamp delta, offset delta.
 const MAX_RECORD_HEAD: usize = MAX_VARINT + 1 + MAX_VARLONG + MAX_VARINT;
+/// Room for what is written beyond the end of a record for a moment.
+const SLACK: usize = MAX_VARINT;
 
 /// Writes record batches, one after the other.
 ///
@@ -182,7 +184,7 @@ impl BatchBuilder {
         if self.is_empty() {
             return Err(BatchError::Empty);
         }
-        self.expected_len = self.bytes.len();
+        self.expected_len = self.bytes.len() + MAX_RECORD_HEAD + SLACK;
         let mut batch = if self.codec == Codec::None {
             core::mem::take(&mut self.bytes)
         } else {
@@ -257,16 +259,17 @@ impl BatchBuilder {
         }
         self.max_timestamp = self.max_timestamp.max(timestamp_ms);
 
-        let mut deltas = Scratch::<{ 1 + MAX_VARLONG + MAX_VARINT }>::new();
-        deltas.u8(0);
         // Wraps as it does when it is read.
-        deltas.i64(timestamp_ms.wrapping_sub(self.base_timestamp));
-        deltas.i32(self.record_count);
-        let mut length = Scratch::<MAX_VARINT>::new();
-        length.i32((deltas.as_slice().len() + tail_len) as i32);
-        self.bytes.reserve(MAX_RECORD_HEAD + tail_len);
-        self.bytes.extend_from_slice(length.as_slice());
-        self.bytes.extend_from_slice(deltas.as_slice());
+        let timestamp_delta = timestamp_ms.wrapping_sub(self.base_timestamp);
+        let offset_delta = self.record_count;
+        let len = 1 + len_i64(timestamp_delta) + len_i32(offset_delta) + tail_len;
+        let mut head = Scratch::<MAX_RECORD_HEAD>::new();
+        head.i32(len as i32);
+        head.u8(0);
+        head.i64(timestamp_delta);
+        head.i32(offset_delta);
+        self.bytes.reserve(MAX_RECORD_HEAD + tail_len + SLACK);
+        head.append_to(&mut self.bytes);
         self.record_count += 1;
         Ok(())
     }
@@ -332,5 +335,5 @@ fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 fn put_len(out: &mut Vec<u8>, len: i32) {
     let mut varint = Scratch::<MAX_VARINT>::new();
     varint.i32(len);
-    out.extend_from_slice(varint.as_slice());
+    varint.append_to(out);
 }

@@ -50,7 +50,9 @@ impl<'a> Cursor<'a> {
             }
             _ => {
                 // The fifth byte holds the last four of 32 bits.
-                self.long_varint(28, 0x0f).map(|value| value as u32)
+                let (value, rest) = long_varint(self.rest, 28, 0x0f)?;
+                self.rest = rest;
+                Some(value as u32)
             }
         }
     }
@@ -71,29 +73,12 @@ impl<'a> Cursor<'a> {
                 self.rest = rest;
                 Some(unzigzag64(u64::from(a & 0x7f) | u64::from(b) << 7))
             }
-            // The tenth byte holds the last of 64 bits.
-            _ => self.long_varint(63, 0x01).map(unzigzag64),
-        }
-    }
-
-    /// Three bytes and more. Out of line: it is rare, and guests are small.
-    /// The byte at `last_shift` must be the last and at most `last_max`.
-    #[inline(never)]
-    fn long_varint(&mut self, last_shift: u32, last_max: u8) -> Option<u64> {
-        let mut value = 0u64;
-        let mut bytes = self.rest.iter();
-        let mut shift = 0;
-        loop {
-            let byte = *bytes.next()?;
-            if shift == last_shift && byte > last_max {
-                return None;
+            _ => {
+                // The tenth byte holds the last of 64 bits.
+                let (value, rest) = long_varint(self.rest, 63, 0x01)?;
+                self.rest = rest;
+                Some(unzigzag64(value))
             }
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                self.rest = bytes.as_slice();
-                return Some(value);
-            }
-            shift += 7;
         }
     }
 
@@ -105,5 +90,28 @@ impl<'a> Cursor<'a> {
             return self.take(len as usize).map(Some);
         }
         (len == -1).then_some(None)
+    }
+}
+
+/// A varint of any length, and what follows it. The byte at `last_shift` must be the last and at most `last_max`.
+///
+/// Out of line, because it is rare and guests are small, and without a reference to the cursor, which can so stay in
+/// registers.
+#[cold]
+#[inline(never)]
+fn long_varint(bytes: &[u8], last_shift: u32, last_max: u8) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    let mut bytes = bytes.iter();
+    let mut shift = 0;
+    loop {
+        let byte = *bytes.next()?;
+        if shift == last_shift && byte > last_max {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((value, bytes.as_slice()));
+        }
+        shift += 7;
     }
 }

@@ -1,5 +1,7 @@
 //! Kafka's variable-length integers: base-128 groups, lowest first; signed ones are zigzag-encoded.
 
+use alloc::vec::Vec;
+
 /// Most bytes a 32-bit varint takes.
 pub(crate) const MAX_VARINT: usize = 5;
 /// Most bytes a 64-bit varlong takes.
@@ -38,6 +40,12 @@ pub(crate) fn len_i32(value: i32) -> usize {
     len_u32(zigzag32(value))
 }
 
+/// Bytes that `value` takes as a zigzag varlong.
+#[inline]
+pub(crate) fn len_i64(value: i64) -> usize {
+    (63 - (zigzag64(value) | 1).leading_zeros() as usize) / 7 + 1
+}
+
 /// A few varints on the stack, so that a vector is appended to once for all of them.
 pub(crate) struct Scratch<const N: usize> {
     bytes: [u8; N],
@@ -53,9 +61,13 @@ impl<const N: usize> Scratch<N> {
         }
     }
 
+    /// Appends them to `out`. All of the scratch is copied and the excess cut off again: a copy of fixed length is a
+    /// few moves, one of any length a call.
     #[inline(always)]
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len;
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
+use std::cell::Cell;
+
 use ::zstd::bulk;
-use ::zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
-use ::zstd::zstd_safe;
+use ::zstd::zstd_safe::{DCtx, InBuffer, OutBuffer, ResetDirective, compress_bound};
 
 use super::Fault;
 
@@ -8,6 +9,13 @@ use super::Fault;
 const LEVEL: i32 = 3;
 /// First room for the output; doubled as it fills.
 const OUTPUT_MIN: usize = 16 * 1024;
+/// A context that has grown beyond this, for a large window, is not kept: bytes.
+const CONTEXT_KEPT_MAX: usize = 4 * 1024 * 1024;
+
+thread_local! {
+    /// Making a context takes longer than decompressing a small batch.
+    static CONTEXT: Cell<Option<DCtx<'static>>> = const { Cell::new(None) };
+}
 
 /// Keeps the compression context from batch to batch: making one costs more than compressing a small batch.
 #[derive(Default)]
@@ -20,7 +28,7 @@ impl Compressor {
             self.0 = Some(bulk::Compressor::new(LEVEL).ok()?);
         }
         let start = out.len();
-        out.resize(start + zstd_safe::compress_bound(records.len()), 0);
+        out.resize(start + compress_bound(records.len()), 0);
         let len = self
             .0
             .as_mut()?
@@ -32,9 +40,22 @@ impl Compressor {
 }
 
 /// Appends the content of all frames of `compressed`. Memory grows with what comes out: the content size of a frame's
-/// header is not looked at.
+/// header is not looked at. Windows of more than 128 MiB are refused, as by every zstd decoder.
 pub(super) fn decompress(compressed: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), Fault> {
-    let mut decoder = Decoder::new().map_err(|_| Fault::Malformed)?;
+    let mut context = CONTEXT.take().or_else(DCtx::try_create).ok_or(Fault::Malformed)?;
+    let decompressed = decompress_frames(&mut context, compressed, out, limit);
+    if context.sizeof() <= CONTEXT_KEPT_MAX && context.reset(ResetDirective::SessionOnly).is_ok() {
+        CONTEXT.set(Some(context));
+    }
+    decompressed
+}
+
+fn decompress_frames(
+    context: &mut DCtx<'_>,
+    compressed: &[u8],
+    out: &mut Vec<u8>,
+    limit: usize,
+) -> Result<(), Fault> {
     let start = out.len();
     let end = start.saturating_add(limit);
     let mut input = InBuffer::around(compressed);
@@ -48,24 +69,22 @@ pub(super) fn decompress(compressed: &[u8], out: &mut Vec<u8>, limit: usize) -> 
             out.resize(filled + room, 0);
         }
         let mut output = OutBuffer::around(&mut out[filled..]);
-        let hint = decoder
-            .run(&mut input, &mut output)
+        let hint = context
+            .decompress_stream(&mut output, &mut input)
             .map_err(|_| Fault::Malformed)?;
         filled += output.pos();
         if filled > end {
             return Err(Fault::TooLarge);
         }
-        let all_read = input.pos() == compressed.len();
-        // A hint of 0 is the end of a frame.
-        if all_read && hint == 0 {
+        if input.pos() < compressed.len() {
+            continue;
+        }
+        // A hint of 0 is the end of a frame. Otherwise, with room left, the frame is cut off.
+        if hint == 0 {
             break;
         }
-        // Room left and nothing more to read: the frame is cut off.
-        if all_read && filled < out.len() {
+        if filled < out.len() {
             return Err(Fault::Malformed);
-        }
-        if hint == 0 {
-            decoder.reinit().map_err(|_| Fault::Malformed)?;
         }
     }
     out.truncate(filled);

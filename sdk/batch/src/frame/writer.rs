@@ -146,7 +146,7 @@ impl Writer {
         head.u32(source);
         head.i64(timestamp_delta);
         head.u32(tail_len as u32);
-        self.bytes.extend_from_slice(head.as_slice());
+        head.append_to(&mut self.bytes);
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl Writer {
         head.u8(kind);
         head.u32(source);
         head.u32(reason.len() as u32);
-        self.bytes.extend_from_slice(head.as_slice());
+        head.append_to(&mut self.bytes);
         self.bytes.extend_from_slice(reason.as_bytes());
         Ok(())
     }

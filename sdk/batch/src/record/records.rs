@@ -37,7 +37,7 @@ impl<'a> Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Record<'a>> {
         self.remaining = self.remaining.checked_sub(1)?;
         let Ok(raw) = RawRecord::take(&mut self.cursor) else {
