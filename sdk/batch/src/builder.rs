@@ -246,7 +246,11 @@ impl BatchBuilder {
     #[inline]
     fn begin_record(&mut self, timestamp_ms: i64, tail_len: usize) -> Result<(), BatchError> {
         // The record count needs no check of its own: 2 GiB hold fewer records than it can say.
-        if tail_len > MAX_BATCH_LEN - MAX_RECORD_HEAD - self.encoded_len() {
+        let most = self
+            .encoded_len()
+            .saturating_add(MAX_RECORD_HEAD)
+            .saturating_add(tail_len);
+        if most > MAX_BATCH_LEN {
             return Err(BatchError::TooLarge);
         }
         if self.record_count == 0 {
@@ -337,3 +341,7 @@ fn put_len(out: &mut Vec<u8>, len: i32) {
     varint.i32(len);
     varint.append_to(out);
 }
+
+#[cfg(test)]
+#[path = "builder_tests.rs"]
+mod tests;

@@ -115,3 +115,89 @@ fn long_varint(bytes: &[u8], last_shift: u32, last_max: u8) -> Option<(u64, &[u8
         shift += 7;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::varint::{MAX_VARINT, MAX_VARLONG, Scratch, len_i32, len_i64};
+    use alloc::vec::Vec;
+
+    #[test]
+    fn varints_are_read_as_written() {
+        let edges = (0..32).flat_map(|bit| {
+            [
+                (1u32 << bit).wrapping_sub(1),
+                1 << bit,
+                (1 << bit) + 1,
+                !(1 << bit),
+            ]
+        });
+        for value in edges {
+            let signed = value as i32;
+            let mut scratch = Scratch::<{ 2 * MAX_VARINT }>::new();
+            scratch.u32(value);
+            scratch.i32(signed);
+            let mut bytes = Vec::new();
+            scratch.append_to(&mut bytes);
+            let mut cursor = Cursor::new(&bytes);
+            assert_eq!(cursor.uvarint(), Some(value));
+            assert_eq!(cursor.rest().len(), len_i32(signed));
+            assert_eq!((cursor.varint(), cursor.is_empty()), (Some(signed), true));
+        }
+    }
+
+    #[test]
+    fn varlongs_are_read_as_written() {
+        let edges = (0..64).flat_map(|bit| {
+            [
+                (1u64 << bit).wrapping_sub(1),
+                1 << bit,
+                (1 << bit) + 1,
+                !(1 << bit),
+            ]
+        });
+        for value in edges {
+            let value = value as i64;
+            let mut scratch = Scratch::<MAX_VARLONG>::new();
+            scratch.i64(value);
+            let mut bytes = Vec::new();
+            scratch.append_to(&mut bytes);
+            assert_eq!(bytes.len(), len_i64(value));
+            let mut cursor = Cursor::new(&bytes);
+            assert_eq!((cursor.varlong(), cursor.is_empty()), (Some(value), true));
+        }
+    }
+
+    #[test]
+    fn varints_that_end_early_or_overflow_are_refused() {
+        let read = |bytes: &[u8]| (Cursor::new(bytes).uvarint(), Cursor::new(bytes).varlong());
+        assert_eq!(read(&[]), (None, None));
+        assert_eq!(read(&[0x80]), (None, None));
+        assert_eq!(read(&[0xff; 4]), (None, None));
+        // Longer than needed is what Kafka reads, too.
+        assert_eq!(read(&[0x80, 0x80, 0x00]), (Some(0), Some(0)));
+        assert_eq!(read(&[0xff, 0xff, 0xff, 0xff, 0x0f]).0, Some(u32::MAX));
+        assert_eq!(read(&[0xff, 0xff, 0xff, 0xff, 0x1f]).0, None, "a 33rd bit");
+        assert_eq!(
+            read(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x00]).0,
+            None,
+            "a sixth byte"
+        );
+        let mut bytes = [0xff; 10];
+        bytes[9] = 1;
+        assert_eq!(read(&bytes).1, Some(i64::MIN));
+        bytes[9] = 2;
+        assert_eq!(read(&bytes).1, None, "a 65th bit");
+        assert_eq!(read(&[0x80; 11]).1, None, "an eleventh byte");
+    }
+
+    #[test]
+    fn nothing_but_minus_one_is_null() {
+        let read = |bytes: &'static [u8]| Cursor::new(bytes).nullable();
+        assert_eq!(read(&[1]), Some(None));
+        assert_eq!(read(&[0]), Some(Some(&[][..])));
+        assert_eq!(read(&[4, 7, 8]), Some(Some(&[7, 8][..])));
+        assert_eq!(read(&[3, 7, 8]), None, "-2");
+        assert_eq!(read(&[6, 7, 8]), None, "three of two");
+    }
+}

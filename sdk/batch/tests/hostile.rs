@@ -1,4 +1,5 @@
 //! Batches and frames made to deceive.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use weir_batch::frame::{FrameError, Reader, Writer};
 use weir_batch::{

@@ -1,4 +1,5 @@
 //! Against an independent implementation: the `kafka-protocol` crate's records, in both directions, with every codec.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;

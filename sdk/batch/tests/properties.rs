@@ -1,4 +1,5 @@
 //! What holds for every batch, every frame, and every sequence of bytes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use proptest::collection::vec;
 use proptest::option;
