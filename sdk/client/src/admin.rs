@@ -11,8 +11,10 @@ use crate::wire::{send, write_error};
 use crate::{Client, Error};
 
 mod new_topic;
+mod uploaded_plugin;
 
 pub use new_topic::NewTopic;
+pub use uploaded_plugin::UploadedPlugin;
 
 /// Time for a request that the broker answers from memory or with a small write.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -141,13 +143,13 @@ impl Admin {
     }
 
     /// Uploads a plugin, the bytes of a WebAssembly component (or of a core module that the broker can make into one),
-    /// as the next version under its name. With `sha256` (lower-case hexadecimal) the broker checks what arrived.
+    /// as the next version under its name; a plugin that has these bytes already stays as it is. With `sha256` (lower-case hexadecimal) the broker checks what arrived.
     pub async fn upload_plugin(
         &self,
         name: impl Into<String>,
         wasm: impl Into<Bytes>,
         sha256: Option<String>,
-    ) -> Result<PluginInfo, Error> {
+    ) -> Result<UploadedPlugin, Error> {
         let wasm = wasm.into();
         let request = AdminRequest::UploadPlugin {
             name: name.into(),
@@ -157,7 +159,10 @@ impl Admin {
         let response = self
             .exchange(request, wasm, self.timeout.max(UPLOAD_TIMEOUT))
             .await?;
-        expect!(response, AdminResponse::Plugin(plugin) => plugin)
+        expect!(
+            response,
+            AdminResponse::Uploaded { plugin, already_present } => UploadedPlugin { plugin, already_present }
+        )
     }
 
     /// All plugins in all versions, by name and version.

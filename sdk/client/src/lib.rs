@@ -58,7 +58,7 @@ mod transport;
 pub mod trust;
 mod wire;
 
-pub use admin::{Admin, NewTopic};
+pub use admin::{Admin, NewTopic, UploadedPlugin};
 pub use client::{Client, ClientBuilder, DEFAULT_BROKER};
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerRecord, RecordBatch};
 pub use error::Error;

@@ -227,6 +227,10 @@ impl Pipeline {
         match ack.error {
             None => {
                 flight.succeeded();
+                if batch.given_up {
+                    finished.push(Finished::released(batch));
+                    return Ok(());
+                }
                 finished.push(Finished::resolved(
                     batch,
                     Ok(Stored {

@@ -70,9 +70,18 @@ async fn a_plugin_arrives_in_one_piece_however_large_it_is() {
             got.extend_from_slice(&frame.body);
         }
         assert!(got == wasm, "the bytes are as they were sent");
-        stream.send(&AdminResponse::Plugin(plugin(size))).await;
+        stream
+            .send(&AdminResponse::Uploaded {
+                plugin: plugin(size),
+                already_present: true,
+            })
+            .await;
     });
-    assert_eq!(uploaded.unwrap().size, 3_000_000);
+    let uploaded = uploaded.unwrap();
+    assert_eq!(
+        (uploaded.plugin.size, uploaded.already_present),
+        (3_000_000, true)
+    );
 }
 
 #[tokio::test]
