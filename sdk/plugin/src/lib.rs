@@ -1,1 +1,73 @@
-//! Placeholder.
+//! Plugins for the Weir message broker: filters and transforms that run inside it, as WebAssembly.
+//!
+//! A plugin is a library crate with one macro. This is a whole filter:
+//!
+//! ```
+//! use weir_plugin::{Record, filter};
+//!
+//! filter!(|record: &Record<'_>| record.value().is_some_and(|value| value.len() > 10));
+//! ```
+//!
+//! and this a transform, with a function of its own and a configuration that is read once:
+//!
+//! ```
+//! use weir_plugin::{Config, Output, Record, transform};
+//!
+//! struct Shout {
+//!     suffix: String,
+//!     buffer: Vec<u8>,
+//! }
+//!
+//! impl Shout {
+//!     fn configure(config: &Config) -> Result<Self, String> {
+//!         config.only(&["suffix"])?;
+//!         Ok(Self { suffix: config.get("suffix").unwrap_or("!").to_owned(), buffer: Vec::new() })
+//!     }
+//!
+//!     fn shout(&mut self, record: &Record<'_>, out: &mut Output) -> Result<(), String> {
+//!         let text = record.value().ok_or("there is nothing to shout")?;
+//!         self.buffer.clear();
+//!         self.buffer.extend(text.iter().map(u8::to_ascii_uppercase));
+//!         self.buffer.extend_from_slice(self.suffix.as_bytes());
+//!         out.edit(record).value(&self.buffer).emit();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! transform!(Shout, Shout::shout);
+//! ```
+//!
+//! In its `Cargo.toml`: `[lib] crate-type = ["cdylib"]`. `weir plugin build` compiles it for `wasm32-unknown-unknown` and makes
+//! a component of it, `weir plugin upload` brings it to a broker.
+//!
+//! # Rules of the house
+//!
+//! - The host calls once for each batch and hands out the batch as it is; the SDK walks over it without allocating. Keep buffers in
+//!   your state and use them again: an allocation for each record is most of the cost of a plugin.
+//! - A record that cannot be processed is no reason to panic: return `Err`, or call [`Output::dead_letter`], [`Output::retry`] or
+//!   [`Output::fail`]. A panic stops the whole batch, and its message reaches whoever looks at the flow.
+//! - There is no clock, no network and no file, and state in memory is gone when the host restarts the plugin: results depend on
+//!   the records and the configuration alone.
+//!
+//! # Without the broker
+//!
+//! The functions behind the macros are here too ([`run_filter`], [`run_transform`]), and work on any target: tests of a plugin are
+//! ordinary tests.
+
+#[doc(hidden)]
+pub mod bindings;
+mod config;
+mod filter;
+mod hook;
+pub mod log;
+mod output;
+mod transform;
+
+pub use config::Config;
+pub use filter::run_filter;
+pub use output::{Draft, Output};
+pub use transform::{Outcome, run_transform};
+pub use weir_batch::{Headers, Record};
+
+#[doc(hidden)]
+pub use hook::install as __install_panic_hook;

@@ -1,0 +1,133 @@
+use weir_batch::{Batch, Record, bitmap};
+
+/// Runs a filter's function over a batch: what the exported function does, on any target.
+///
+/// `batch` is one uncompressed record batch that has been checked; the answer has one bit a record, lowest first, 1 = keep.
+///
+/// # Panics
+///
+/// When `batch` is no uncompressed batch.
+pub fn run_filter<S>(state: &mut S, keep: impl Fn(&mut S, &Record<'_>) -> bool, batch: &[u8]) -> Vec<u8> {
+    let (batch, records) = open(batch);
+    let mut bits = vec![0; bitmap::byte_len(batch.len())];
+    for (index, record) in records.enumerate() {
+        if keep(state, &record) {
+            bitmap::set(&mut bits, index);
+        }
+    }
+    bits
+}
+
+/// The batch and its records.
+pub(crate) fn open(batch: &[u8]) -> (Batch<'_>, weir_batch::Records<'_>) {
+    // The host has checked the batch, and gives no compressed ones: anything else is the host's fault, and ends in a trap.
+    match Batch::parse_trusted(batch).and_then(|batch| Ok((batch, batch.records()?))) {
+        Ok(opened) => opened,
+        Err(error) => panic!("the host gave no batch: {error}"),
+    }
+}
+
+/// Exports a filter: a function that says of each record whether it goes on.
+///
+/// ```
+/// use weir_plugin::{Record, filter};
+///
+/// filter!(|record: &Record<'_>| record.key().is_some());
+/// ```
+///
+/// With a state, made by `fn configure(config: &Config) -> Result<Self, String>` when the plugin starts:
+///
+/// ```
+/// use weir_plugin::{Config, Record, filter};
+///
+/// struct Longer { than: usize }
+///
+/// impl Longer {
+///     fn configure(config: &Config) -> Result<Self, String> {
+///         Ok(Self { than: config.parse("than")?.unwrap_or(100) })
+///     }
+///
+///     fn keep(&mut self, record: &Record<'_>) -> bool {
+///         record.value().is_some_and(|value| value.len() > self.than)
+///     }
+/// }
+///
+/// filter!(Longer, Longer::keep);
+/// ```
+///
+/// A filter without a state takes no configuration.
+#[macro_export]
+macro_rules! filter {
+    ($state:ty, $keep:expr $(,)?) => {
+        const _: () = {
+            // A function of its own: closures get their types from here, and the call is inlined.
+            #[allow(dead_code)]
+            #[inline(always)]
+            fn keep(state: &mut $state, record: &$crate::Record<'_>) -> bool {
+                let keep: fn(&mut $state, &$crate::Record<'_>) -> bool = $keep;
+                keep(state, record)
+            }
+
+            #[allow(dead_code)]
+            fn configure(config: &$crate::Config) -> ::std::result::Result<$state, ::std::string::String> {
+                <$state>::configure(config)
+            }
+
+            $crate::__export_filter!($state, configure, keep);
+        };
+    };
+    ($keep:expr $(,)?) => {
+        const _: () = {
+            #[allow(dead_code)]
+            #[inline(always)]
+            fn keep(_: &mut (), record: &$crate::Record<'_>) -> bool {
+                let keep: fn(&$crate::Record<'_>) -> bool = $keep;
+                keep(record)
+            }
+
+            #[allow(dead_code)]
+            fn configure(config: &$crate::Config) -> ::std::result::Result<(), ::std::string::String> {
+                config.only(&[])
+            }
+
+            $crate::__export_filter!((), configure, keep);
+        };
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_filter {
+    ($state:ty, $configure:ident, $keep:ident) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Exported;
+
+            ::std::thread_local! {
+                static STATE: ::std::cell::RefCell<::std::option::Option<$state>> =
+                    const { ::std::cell::RefCell::new(::std::option::Option::None) };
+            }
+
+            impl $crate::bindings::filter::exports::weir::plugin::record_filter::Guest for Exported {
+                fn configure(
+                    entries: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
+                ) -> ::std::result::Result<(), ::std::string::String> {
+                    $crate::__install_panic_hook();
+                    let config = $crate::Config::new(entries, ::std::vec::Vec::new());
+                    let state = $configure(&config)?;
+                    STATE.with_borrow_mut(|slot| *slot = ::std::option::Option::Some(state));
+                    ::std::result::Result::Ok(())
+                }
+
+                fn filter(batch: ::std::vec::Vec<u8>) -> ::std::vec::Vec<u8> {
+                    STATE.with_borrow_mut(|slot| match slot {
+                        ::std::option::Option::Some(state) => $crate::run_filter(state, $keep, &batch),
+                        ::std::option::Option::None => ::std::panic!("filter was called before configure"),
+                    })
+                }
+            }
+
+    $crate::bindings::filter::export_filter!(Exported with_types_in $crate::bindings::filter);
+        };
+    };
+}
