@@ -30,3 +30,6 @@ pub const PRODUCE_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Bytes of batches in one `Records` frame, unless the client asks for another size.
 pub const RECORDS_FRAME_BYTES: u32 = 1024 * 1024;
+
+/// Buffers of a UDP socket, each way. Operating systems cap it silently.
+pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;

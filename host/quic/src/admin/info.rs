@@ -1,0 +1,170 @@
+//! The broker's types as peers see them, and the other way round.
+
+use weir_broker as broker;
+use weir_broker::{BrokerError, ErrorKind};
+use weir_protocol as wire;
+
+pub(super) fn start(start: wire::Start) -> broker::Start {
+    match start {
+        wire::Start::Earliest => broker::Start::Earliest,
+        wire::Start::Latest => broker::Start::Latest,
+        wire::Start::Offset(offset) => broker::Start::Offset(offset),
+        wire::Start::Time(timestamp_ms) => broker::Start::Time(timestamp_ms),
+    }
+}
+
+fn wire_start(start: broker::Start) -> wire::Start {
+    match start {
+        broker::Start::Earliest => wire::Start::Earliest,
+        broker::Start::Latest => wire::Start::Latest,
+        broker::Start::Offset(offset) => wire::Start::Offset(offset),
+        broker::Start::Time(timestamp_ms) => wire::Start::Time(timestamp_ms),
+    }
+}
+
+pub(super) fn topic(topic: broker::TopicInfo) -> wire::TopicInfo {
+    let partitions = topic.partitions.into_iter().map(|partition| wire::PartitionInfo {
+        partition: partition.partition,
+        log_start_offset: partition.log_start_offset,
+        high_watermark: partition.high_watermark,
+        bytes: partition.bytes,
+    });
+    wire::TopicInfo {
+        partitions: partitions.collect(),
+        name: topic.name,
+        id: topic.id,
+        config: topic.config,
+    }
+}
+
+pub(super) fn topic_summary(topic: broker::TopicInfo) -> wire::TopicSummary {
+    wire::TopicSummary {
+        name: topic.name,
+        id: topic.id,
+        partitions: u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX),
+    }
+}
+
+pub(super) fn plugin(plugin: broker::PluginInfo) -> wire::PluginInfo {
+    let kind = match plugin.kind {
+        broker::PluginKind::Filter => wire::PluginKind::Filter,
+        broker::PluginKind::Transform => wire::PluginKind::Transform,
+        broker::PluginKind::Producer => wire::PluginKind::Producer,
+    };
+    wire::PluginInfo {
+        name: plugin.name,
+        version: plugin.version,
+        kind,
+        sha256: plugin.sha256,
+        size: plugin.size,
+        created_ms: since_1970(plugin.created_ms),
+        imports: plugin.imports,
+        used_by: plugin.used_by,
+    }
+}
+
+/// # Errors
+/// [`ErrorKind::InvalidFlow`] for what only a later version knows.
+pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, BrokerError> {
+    let unknown = |what: &dyn std::fmt::Debug| {
+        BrokerError::new(
+            ErrorKind::InvalidFlow,
+            format!("this broker does not know {what:?}"),
+        )
+    };
+    let on_error = match spec.on_error {
+        wire::OnError::Pause => broker::OnError::Pause,
+        wire::OnError::Skip => broker::OnError::Skip,
+        wire::OnError::DeadLetter => broker::OnError::DeadLetter,
+        wire::OnError::Retry => broker::OnError::Retry,
+        ref other => return Err(unknown(other)),
+    };
+    let mode = match spec.mode {
+        wire::FlowMode::Stream => broker::Mode::Stream,
+        wire::FlowMode::Ingest => broker::Mode::Ingest,
+        ref other => return Err(unknown(other)),
+    };
+    Ok(broker::FlowSpec {
+        name: spec.name,
+        from: spec.from,
+        plugins: spec.plugins,
+        to: spec.to,
+        config: spec.config,
+        start: start(spec.start),
+        on_error,
+        mode,
+    })
+}
+
+fn wire_flow_spec(spec: broker::FlowSpec) -> wire::FlowSpec {
+    wire::FlowSpec {
+        name: spec.name,
+        from: spec.from,
+        plugins: spec.plugins,
+        to: spec.to,
+        config: spec.config,
+        start: wire_start(spec.start),
+        on_error: match spec.on_error {
+            broker::OnError::Pause => wire::OnError::Pause,
+            broker::OnError::Skip => wire::OnError::Skip,
+            broker::OnError::DeadLetter => wire::OnError::DeadLetter,
+            broker::OnError::Retry => wire::OnError::Retry,
+        },
+        mode: match spec.mode {
+            broker::Mode::Stream => wire::FlowMode::Stream,
+            broker::Mode::Ingest => wire::FlowMode::Ingest,
+        },
+    }
+}
+
+pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
+    let (state, stopped_at) = match flow.status {
+        broker::FlowStatus::Starting => (wire::FlowState::Starting, None),
+        broker::FlowStatus::Running => (wire::FlowState::Running, None),
+        broker::FlowStatus::Waiting { reason } => (wire::FlowState::Waiting { reason }, None),
+        broker::FlowStatus::Paused(pause) => (
+            wire::FlowState::Paused { reason: pause.reason },
+            pause.place.map(place),
+        ),
+    };
+    wire::FlowInfo {
+        spec: wire_flow_spec(flow.spec),
+        state,
+        stopped_at,
+        id: flow.id,
+        created_ms: since_1970(flow.created_ms),
+        log: flow.log,
+        partitions: flow.partitions.into_iter().map(flow_partition).collect(),
+    }
+}
+
+fn place(place: broker::Place) -> wire::FlowPlace {
+    wire::FlowPlace {
+        topic: place.topic,
+        partition: place.partition,
+        offset: place.offset,
+        last_offset: place.last_offset,
+        plugin: place.plugin,
+    }
+}
+
+fn flow_partition(partition: broker::FlowPartitionInfo) -> wire::FlowPartitionInfo {
+    wire::FlowPartitionInfo {
+        partition: partition.partition,
+        cursor: partition.cursor,
+        end: partition.end,
+        lag: i64::try_from(partition.lag).unwrap_or(i64::MAX),
+        records_in: partition.records_in,
+        bytes_in: partition.bytes_in,
+        records_out: partition.records_out,
+        bytes_out: partition.bytes_out,
+        dropped: partition.dropped,
+        errors: partition.errors,
+        guest_ns: partition.guest_ns,
+    }
+}
+
+/// Milliseconds since 1970; a clock before that counts as 1970.
+fn since_1970(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or_default()
+}

@@ -1,0 +1,42 @@
+//! QUIC as this listener speaks it.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use quinn::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt};
+use socket2::{Domain, Protocol, Socket, Type};
+use weir_protocol::tuning;
+
+use crate::ListenerLimits;
+
+/// The transport numbers that both ends share, and this listener's bounds.
+pub(crate) fn transport_config(limits: &ListenerLimits) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(tuning::ACK_ELICITING_THRESHOLD));
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.connection_streams_max))
+        // There are neither unidirectional streams nor datagrams in this protocol.
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(tuning::STREAM_RECEIVE_WINDOW))
+        .receive_window(VarInt::from_u32(tuning::CONNECTION_RECEIVE_WINDOW))
+        .send_window(tuning::SEND_WINDOW)
+        .ack_frequency_config(Some(acks))
+        .max_idle_timeout(IdleTimeout::try_from(limits.idle_timeout).ok());
+    transport
+}
+
+/// A UDP socket with room for bursts.
+pub(crate) fn bind(addr: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        // "Everywhere" includes IPv4; where the system does not do that, IPv6 alone has to do.
+        let _ = socket.set_only_v6(false);
+    }
+    // What the system does not grant is not worth an error: it only means more losses in bursts.
+    let _ = socket.set_recv_buffer_size(buffer_bytes);
+    let _ = socket.set_send_buffer_size(buffer_bytes);
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
