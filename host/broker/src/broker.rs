@@ -196,7 +196,10 @@ fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>), 
         what: error.to_string(),
     })?;
     let known: HashSet<u32> = snapshot.topics.iter().map(|(_, row)| row.id).collect();
-    log.retain_topics(|topic| known.contains(&topic));
+    log.retain_topics(|topic| known.contains(&topic))
+        .map_err(|error| OpenError::Log {
+            what: error.to_string(),
+        })?;
     let mut topics = BTreeMap::new();
     for (name, row) in snapshot.topics {
         let topic = open_topic(&log, &name, row, &limits).map_err(|error| corrupt(error.to_string()))?;

@@ -38,7 +38,7 @@ pub enum ErrorKind {
     InvalidRecord,
     /// The batch is compressed with a codec this broker does not have.
     UnsupportedCompression,
-    /// Reading or writing the disk failed.
+    /// Reading or writing the disk failed. It can be tried again: what cannot heal by itself is in the broker's log.
     Storage,
     /// The disk has no room left. It can be tried again once there is room.
     StorageFull,
@@ -65,7 +65,7 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Whether the very same call can succeed later without anybody changing it.
     pub fn retriable(self) -> bool {
-        matches!(self, Self::StorageFull | Self::ShuttingDown)
+        matches!(self, Self::Storage | Self::StorageFull | Self::ShuttingDown)
     }
 }
 
@@ -153,19 +153,30 @@ pub(crate) fn append_error(error: AppendError) -> BrokerError {
     let kind = match &error {
         AppendError::UnknownPartition => ErrorKind::UnknownTopicOrPartition,
         AppendError::StorageFull => ErrorKind::StorageFull,
+        AppendError::OutOfOrderSequence { .. } => ErrorKind::OutOfOrderSequence,
+        AppendError::InvalidProducerEpoch { .. } => ErrorKind::InvalidProducerEpoch,
+        AppendError::DuplicateOutOfWindow { .. } => ErrorKind::DuplicateSequence,
+        AppendError::InvalidBatch { .. } => ErrorKind::CorruptMessage,
         AppendError::Closed => return BrokerError::shutting_down(),
         _ => ErrorKind::Storage,
     };
     BrokerError::new(kind, error.to_string())
 }
 
-/// What the reading side of the log says, in the broker's words.
+/// What the reading side of the log says about `partition` of `topic`, in the broker's words.
 pub(crate) fn read_error(error: ReadError, topic: &str, partition: u32) -> BrokerError {
-    let _ = topic;
-    let kind = match &error {
-        ReadError::UnknownPartition => ErrorKind::UnknownTopicOrPartition,
+    let (kind, offset) = match &error {
+        ReadError::OffsetOutOfRange { requested, .. } => (ErrorKind::OffsetOutOfRange, Some(*requested)),
+        ReadError::Corrupt { offset, .. } => (ErrorKind::CorruptMessage, Some(*offset)),
+        ReadError::UnknownPartition => return BrokerError::unknown_topic(topic).at_partition(partition),
         ReadError::Closed => return BrokerError::shutting_down(),
-        _ => ErrorKind::Storage,
+        _ => (ErrorKind::Storage, None),
     };
-    BrokerError::new(kind, error.to_string()).at_partition(partition)
+    let message = format!("topic '{topic}': {error}");
+    BrokerError {
+        kind,
+        message,
+        partition: Some(partition),
+        offset,
+    }
 }

@@ -36,6 +36,7 @@ mod info;
 mod lifecycle;
 mod log;
 mod pass;
+mod plugin_config;
 mod pool;
 mod recovery;
 mod runner;

@@ -7,7 +7,7 @@ use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::{self, Flow};
 use crate::meta::FlowRow;
-use crate::{Broker, BrokerError, ErrorKind, FlowInfo, FlowSpec, Pause};
+use crate::{Broker, BrokerError, ErrorKind, FlowInfo, FlowSpec, FlowStatus, Pause};
 
 impl Broker {
     /// Makes a flow and starts it. Its plugins are set up once before anything is stored, so that a configuration they refuse
@@ -43,6 +43,23 @@ impl Broker {
     pub async fn describe_flow(&self, name: &str) -> Result<FlowInfo, BrokerError> {
         let flow = self.core.flow(name)?;
         info(&self.core, &flow, true).await
+    }
+
+    /// Waits until the flow's status is one that `wanted` accepts; returns that status.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownFlow`] when there is no such flow, or it is deleted meanwhile.
+    pub async fn wait_for_flow(
+        &self,
+        name: &str,
+        wanted: impl FnMut(&FlowStatus) -> bool,
+    ) -> Result<FlowStatus, BrokerError> {
+        let mut status = self.core.flow(name)?.watch_status();
+        let reached = status.wait_for(wanted).await.map(|status| status.clone());
+        match reached {
+            Ok(status) => Ok(status),
+            Err(_) => self.core.flow(name).map(|flow| flow.status()),
+        }
     }
 
     /// Stops a flow where a batch ends, until it is resumed. A flow that stands still already does so for the reason it had.

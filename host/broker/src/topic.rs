@@ -18,6 +18,5 @@ pub(crate) fn partition_config(config: &TopicConfig) -> weir_log::PartitionConfi
     weir_log::PartitionConfig {
         retention_ms: config.retention_ms,
         retention_bytes: config.retention_bytes,
-        ..weir_log::PartitionConfig::default()
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Flow {
     id: u32,
     spec: FlowSpec,
     row: Mutex<FlowRow>,
-    status: Mutex<FlowStatus>,
+    status: watch::Sender<FlowStatus>,
     /// By source partition.
     counters: Mutex<Vec<Arc<Counters>>>,
     log: Arc<FlowLog>,
@@ -36,7 +36,7 @@ impl Flow {
             id: row.id,
             spec: row.spec.clone(),
             row: Mutex::new(row),
-            status: Mutex::new(status),
+            status: watch::Sender::new(status),
             counters: Mutex::default(),
             log: Arc::new(FlowLog::new(log_lines_max)),
             running: Mutex::default(),
@@ -64,27 +64,38 @@ impl Flow {
     }
 
     pub(crate) fn status(&self) -> FlowStatus {
-        lock(&self.status).clone()
+        self.status.borrow().clone()
+    }
+
+    /// Learns of every change of the status.
+    pub(crate) fn watch_status(&self) -> watch::Receiver<FlowStatus> {
+        self.status.subscribe()
     }
 
     pub(crate) fn set_status(&self, status: FlowStatus) {
-        *lock(&self.status) = status;
+        self.status.send_replace(status);
     }
 
     /// A running flow waits for something; one that is stopped or paused meanwhile stays so.
     pub(crate) fn waits(&self, reason: String) {
-        let mut status = lock(&self.status);
-        if !matches!(*status, FlowStatus::Paused(_)) {
-            *status = FlowStatus::Waiting { reason };
-        }
+        self.status.send_if_modified(|status| {
+            let changes = !matches!(status, FlowStatus::Paused(_));
+            if changes {
+                *status = FlowStatus::Waiting { reason };
+            }
+            changes
+        });
     }
 
     /// It waits no longer.
     pub(crate) fn works(&self) {
-        let mut status = lock(&self.status);
-        if matches!(*status, FlowStatus::Waiting { .. } | FlowStatus::Starting) {
-            *status = FlowStatus::Running;
-        }
+        self.status.send_if_modified(|status| {
+            let changes = matches!(status, FlowStatus::Waiting { .. } | FlowStatus::Starting);
+            if changes {
+                *status = FlowStatus::Running;
+            }
+            changes
+        });
     }
 
     /// What is stored and what is shown of its standing still.

@@ -202,7 +202,7 @@ impl Runner {
     fn append_failed(&self, error: AppendError) -> Attempt {
         match error {
             AppendError::Closed => Attempt::Stopped,
-            AppendError::UnknownPartition { .. } => self.topic_gone(),
+            AppendError::UnknownPartition => self.topic_gone(),
             error if error.retriable() => Attempt::Retry(error.to_string()),
             error => Attempt::Pause(format!("the outputs cannot be written: {error}"), None),
         }
@@ -211,7 +211,7 @@ impl Runner {
     fn read_failed(&self, error: ReadError, offset: i64) -> Attempt {
         match error {
             ReadError::Closed => Attempt::Stopped,
-            ReadError::UnknownPartition { .. } => self.topic_gone(),
+            ReadError::UnknownPartition => self.topic_gone(),
             // Retention has passed the cursor by: it is read anew.
             ReadError::OffsetOutOfRange { .. } => Attempt::Reload,
             error => Attempt::Pause(

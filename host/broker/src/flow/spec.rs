@@ -18,7 +18,8 @@ pub struct FlowSpec {
     /// The topics it writes. The last transform of the chain chooses among them per record; a flow of filters alone
     /// writes what it keeps to every one.
     pub to: Vec<String>,
-    /// Handed to every plugin of the chain when it is set up.
+    /// What the plugins of the chain are set up with. A key `NAME.key`, where NAME is the name (without version) of a plugin
+    /// of the chain, goes to that plugin alone, as `key`; every other key goes to every plugin as it is.
     pub config: BTreeMap<String, String>,
     /// Where in the source topic it begins.
     pub start: Start,

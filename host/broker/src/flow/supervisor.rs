@@ -12,6 +12,7 @@ use crate::flow::handle::Running;
 use crate::flow::runner::{Runner, gone_reason};
 use crate::flow::work::FlowWork;
 use crate::flow::{Flow, FlowStatus, Pause};
+use crate::meta::FlowRow;
 use crate::plugin::PluginRef;
 use crate::{BrokerError, ErrorKind, Topic};
 
@@ -70,7 +71,8 @@ impl Supervisor {
         let mut runners = JoinSet::new();
         let mut source_state = source.watch();
         let mut deleted = JoinSet::new();
-        for topic in sinks.iter().chain([&source]).cloned() {
+        for topic in sinks.iter().chain([&source]) {
+            let topic = topic.clone();
             deleted.spawn(async move {
                 let mut state = topic.watch();
                 // An error means that the topic's last handle is gone, and this one holds one.
@@ -140,19 +142,22 @@ impl Supervisor {
         self.flow
             .log()
             .push("error", &format!("paused{place}: {}", pause.reason));
-        self.flow.set_pause(Some(pause));
-        let row = self.flow.row();
-        if let Err(error) = self
+        let row = FlowRow {
+            pause: Some(pause.clone()),
+            ..self.flow.row()
+        };
+        let stored = self
             .core
             .blocking(move |core| Ok(core.meta.put_flow(&row)?))
-            .await
-        {
+            .await;
+        if let Err(error) = stored {
             // After a restart the flow will try again and come to the same end.
             tracing::warn!(
                 flow = self.flow.name(),
                 "that the flow is paused could not be stored: {error}"
             );
         }
+        self.flow.set_pause(Some(pause));
     }
 }
 

@@ -49,11 +49,6 @@ impl Window {
         self.passes.back().map_or(self.position, |pass| pass.end)
     }
 
-    /// Whether every pass is committed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.passes.is_empty()
-    }
-
     /// Takes up a pass that ends before `end` and has an entry in each of `shards`. Returns for each of them what the
     /// cursor row in its entry can say to be complete: once that entry is committed, it is.
     ///
@@ -198,7 +193,7 @@ mod tests {
             };
             let mut next = 0;
             for _ in 0..random.next() % 25 {
-                if random.next() % 2 == 0 && window.has_room() && next < PASSES {
+                if random.next().is_multiple_of(2) && window.has_room() && next < PASSES {
                     let shards = shards_of(next);
                     let claims = window.push(next + 1, &shards);
                     for (&shard, complete) in shards.iter().zip(claims) {

@@ -8,6 +8,7 @@ use weir_runtime::{CallError, InstanceOptions, Plugin};
 use crate::PluginKind;
 use crate::flow::chain::{Chain, Stage};
 use crate::flow::log::FlowLog;
+use crate::flow::plugin_config::plugin_config;
 
 /// The loaded plugins of one flow. Threads borrow a chain of instances for one pass each, so that there are never
 /// more of them than threads, however many partitions the source has.
@@ -61,10 +62,21 @@ impl FlowWork {
             .plugins
             .iter()
             .rposition(|(_, kind, _)| *kind == PluginKind::Transform);
+        let name = |reference: &'_ str| {
+            reference
+                .split_once('@')
+                .map_or(reference.to_owned(), |(n, _)| n.to_owned())
+        };
+        let names: Vec<String> = self
+            .plugins
+            .iter()
+            .map(|(reference, ..)| name(reference))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut stages = Vec::with_capacity(self.plugins.len());
         for (index, (reference, kind, plugin)) in self.plugins.iter().enumerate() {
             let options = InstanceOptions {
-                config: self.config.clone(),
+                config: plugin_config(&self.config, names[index], &names),
                 // Only the last transform chooses among the sinks; what comes before has the next plugin as its output.
                 outputs: if chooser == Some(index) {
                     self.sinks.clone()

@@ -132,7 +132,7 @@ impl Topic {
             partition: partition.id().index,
             log_start_offset: partition.log_start_offset(),
             high_watermark: partition.high_watermark(),
-            bytes: partition.bytes(),
+            bytes: partition.stats().bytes,
         });
         TopicInfo {
             name: self.0.name.clone(),

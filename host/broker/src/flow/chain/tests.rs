@@ -1,5 +1,5 @@
+use weir_batch::Codec;
 use weir_batch::frame::Writer;
-use weir_batch::{Codec, Tail};
 use weir_runtime::CallError;
 
 use super::*;
@@ -10,10 +10,6 @@ struct Fake {
     keep: fn(&str) -> bool,
     make: fn(&str) -> Vec<(u32, String)>,
     calls: std::sync::Arc<std::sync::atomic::AtomicUsize>,
-}
-
-fn value<'a>(tail: &Tail<'a>) -> &'a str {
-    str::from_utf8(tail.value().unwrap()).unwrap()
 }
 
 impl Guest for Fake {
@@ -104,13 +100,16 @@ fn source(values: &[&str]) -> Vec<u8> {
     bytes
 }
 
+/// By sink: timestamps and values.
+type Outputs = Vec<Vec<(i64, String)>>;
+
 /// Runs the stages over the values; what came out by sink, with timestamps.
 fn run_from(
     stages: Vec<Stage>,
     sinks: u32,
     values: &[&str],
     from: i64,
-) -> Result<(ChainStats, Vec<Vec<(i64, String)>>), Failure> {
+) -> Result<(ChainStats, Outputs), Failure> {
     let sinks: Vec<_> = (0..sinks).map(|n| sink(&n.to_string(), n, 1)).collect();
     let count = sinks.len();
     let mut collector = Collector::new(sinks, 0, vec![0, 0]);
@@ -130,7 +129,7 @@ fn run_from(
     Ok((stats, out))
 }
 
-fn run(stages: Vec<Stage>, sinks: u32, values: &[&str]) -> (ChainStats, Vec<Vec<(i64, String)>>) {
+fn run(stages: Vec<Stage>, sinks: u32, values: &[&str]) -> (ChainStats, Outputs) {
     run_from(stages, sinks, values, 0).unwrap()
 }
 

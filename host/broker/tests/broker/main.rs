@@ -1,0 +1,7 @@
+//! The broker through its public API, without sockets: in memory and on folders that are opened again.
+
+mod flows;
+mod plugins;
+mod produce;
+mod support;
+mod topics;
