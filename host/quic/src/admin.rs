@@ -44,7 +44,10 @@ async fn answer(
         AdminRequest::UploadPlugin { name, size, sha256 } => {
             upload::receive(&name, size, sha256, reader, context).await
         }
-        AdminRequest::DescribeBroker => Ok(AdminResponse::Broker(describe(context))),
+        AdminRequest::DescribeBroker => describe(context)
+            .await
+            .map(AdminResponse::Broker)
+            .map_err(wire_error),
         request => call(request, context).await.map_err(wire_error),
     }
 }
@@ -103,9 +106,11 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
             AdminResponse::Flow(info::flow(broker.create_flow(info::flow_spec(spec)?).await?))
         }
         AdminRequest::ListFlows => {
-            AdminResponse::Flows(broker.list_flows().into_iter().map(info::flow).collect())
+            AdminResponse::Flows(broker.list_flows().await?.into_iter().map(info::flow).collect())
         }
-        AdminRequest::DescribeFlow { name } => AdminResponse::Flow(info::flow(broker.describe_flow(&name)?)),
+        AdminRequest::DescribeFlow { name } => {
+            AdminResponse::Flow(info::flow(broker.describe_flow(&name).await?))
+        }
         AdminRequest::PauseFlow { name } => AdminResponse::Flow(info::flow(broker.pause_flow(&name).await?)),
         AdminRequest::ResumeFlow { name } => {
             AdminResponse::Flow(info::flow(broker.resume_flow(&name).await?))
@@ -121,11 +126,11 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
     })
 }
 
-fn describe(context: &Context) -> BrokerInfo {
+async fn describe(context: &Context) -> Result<BrokerInfo, BrokerError> {
     let broker = &context.broker;
     let topics = broker.list_topics();
     let partitions = topics.iter().flat_map(|topic| &topic.partitions);
-    BrokerInfo {
+    Ok(BrokerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster_id: broker.cluster_id().to_owned(),
         uptime_ms: u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -133,7 +138,7 @@ fn describe(context: &Context) -> BrokerInfo {
         topics: topics.len() as u64,
         partitions: partitions.clone().count() as u64,
         plugins: broker.list_plugins().len() as u64,
-        flows: broker.list_flows().len() as u64,
+        flows: broker.list_flows().await?.len() as u64,
         storage_bytes: partitions.map(|partition| partition.bytes).sum(),
-    }
+    })
 }
