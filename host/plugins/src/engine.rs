@@ -55,6 +55,7 @@ fn pool() -> PoolingAllocationConfig {
         .max_component_instance_size(16 << 20)
         .max_core_instance_size(16 << 20)
         .max_tables_per_module(8)
+        .max_memories_per_module(4)
         .table_elements(100_000)
         // What is not in use gives its memory back: flows are long-lived, their instances are not made often.
         .max_unused_warm_slots(8);

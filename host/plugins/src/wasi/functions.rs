@@ -102,11 +102,15 @@ pub(super) fn find(interface: &str, name: &str) -> Function {
 impl Function {
     pub(super) fn call(
         &self,
-        store: StoreContextMut<'_, HostState>,
+        mut store: StoreContextMut<'_, HostState>,
         params: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
-        let answer = self.answer(store, params)?;
+        let mut resources = Vec::new();
+        for param in params {
+            take_resources(&mut store, param, &mut resources)?;
+        }
+        let answer = self.answer(&mut store, params, &resources)?;
         match (results, answer) {
             ([], None) => Ok(()),
             ([result], Some(answer)) => {
@@ -117,7 +121,12 @@ impl Function {
         }
     }
 
-    fn answer(&self, mut store: StoreContextMut<'_, HostState>, params: &[Val]) -> Result<Option<Val>> {
+    fn answer(
+        &self,
+        store: &mut StoreContextMut<'_, HostState>,
+        params: &[Val],
+        resources: &[u32],
+    ) -> Result<Option<Val>> {
         Ok(Some(match self.meaning {
             Meaning::Unit => return Ok(None),
             Meaning::EmptyList => Val::List(Vec::new()),
@@ -125,8 +134,8 @@ impl Function {
             Meaning::True => Val::Bool(true),
             Meaning::Exit => bail!("the plugin called exit"),
             Meaning::Absent => bail!("{} is not there for plugins", self.name),
-            Meaning::Stream(resource, rep) => own(&mut store, rep, resource)?,
-            Meaning::Pollable => own(&mut store, 0, POLLABLE)?,
+            Meaning::Stream(resource, rep) => own(store, rep, resource)?,
+            Meaning::Pollable => own(store, 0, POLLABLE)?,
             Meaning::WallClockNow => {
                 let now_ms = store.data().wasi.now_ms.max(0) as u64;
                 datetime(now_ms / 1_000, (now_ms % 1_000) as u32 * 1_000_000)
@@ -142,7 +151,7 @@ impl Function {
             }
             Meaning::CheckWrite => ok(Some(Val::U64(WRITE_BYTES))),
             Meaning::Write => {
-                write(&mut store, params)?;
+                write(store, params, resources)?;
                 ok(None)
             }
             Meaning::Done => ok(None),
@@ -187,12 +196,31 @@ fn datetime(seconds: u64, nanoseconds: u32) -> Val {
     ])
 }
 
+/// Ends the host's hold on every handle in a parameter, as the component model wants it of a borrow before the call is over; gives what they
+/// stand for.
+fn take_resources(
+    store: &mut StoreContextMut<'_, HostState>,
+    param: &Val,
+    resources: &mut Vec<u32>,
+) -> Result<()> {
+    match param {
+        Val::Resource(handle) => {
+            resources.push(ResourceDynamic::try_from_resource_any(*handle, store)?.rep());
+            Ok(())
+        }
+        // A list of handles is for `poll`; other lists are of bytes, and have none.
+        Val::List(values) if matches!(values.first(), Some(Val::Resource(_))) => values
+            .iter()
+            .try_for_each(|value| take_resources(store, value, resources)),
+        _ => Ok(()),
+    }
+}
+
 /// Lines of standard output are information, lines of standard error warnings.
-fn write(store: &mut StoreContextMut<'_, HostState>, params: &[Val]) -> Result<()> {
-    let [Val::Resource(stream), Val::List(contents)] = params else {
+fn write(store: &mut StoreContextMut<'_, HostState>, params: &[Val], resources: &[u32]) -> Result<()> {
+    let ([_, Val::List(contents)], [stream]) = (params, resources) else {
         bail!("an output stream was written to with another type");
     };
-    let stream = ResourceDynamic::try_from_resource_any(*stream, &mut *store)?;
     let bytes: Vec<u8> = contents
         .iter()
         .map(|byte| match byte {
@@ -201,7 +229,7 @@ fn write(store: &mut StoreContextMut<'_, HostState>, params: &[Val]) -> Result<(
         })
         .collect();
     let state = store.data_mut();
-    let errors = stream.rep() == STDERR;
+    let errors = *stream == STDERR;
     // Taken out while lines go to the log, which is part of the same state.
     let mut line = std::mem::take(if errors {
         &mut state.wasi.stderr
