@@ -1,2 +1,5 @@
-//! The binary `weir`.
-fn main() {}
+//! The binary `weir`. Everything it does is in the library.
+
+fn main() -> std::process::ExitCode {
+    weir::cli::main()
+}

@@ -14,8 +14,6 @@ use std::path::PathBuf;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-pub(crate) use folder::write_whole;
-
 /// Where the broker's certificate comes from and which names it carries.
 #[derive(Clone, Debug, Default)]
 pub struct TlsConfig {

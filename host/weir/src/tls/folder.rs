@@ -194,7 +194,7 @@ fn malformed(path: &Path, what: String) -> TlsError {
 }
 
 /// Writes a whole file with `mode`, so that a reader, and a crash, sees the old one or the new one and nothing between.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
+fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
     try_write_whole(path, bytes, mode).map_err(|source| TlsError::Io {
         verb: "write",
         path: path.to_owned(),

@@ -1,0 +1,164 @@
+//! `weir plugin`.
+
+pub(super) mod build;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use weir_client::{PluginInfo, PluginKind};
+
+use super::context::Context;
+use super::output::table;
+use super::{Failure, human_bytes, start};
+
+/// What a plugin file may have here; the broker's own limit (32 MiB unless configured) is usually lower.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+const EXAMPLES: &str = "\
+Examples:
+  weir plugin build ./keep                  cargo build for wasm32-unknown-unknown, then make a component of it
+  weir plugin upload keep.component.wasm --name keep
+  weir plugin describe keep@1
+  weir plugin delete keep@1                 one version; without @V all of them";
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(super) enum Command {
+    /// Build a guest crate into a component
+    Build(build::Args),
+    /// Upload a component, or a core module made with the guest SDK; it becomes the name's next version
+    Upload(Upload),
+    /// List the plugins with their versions
+    List,
+    /// Show a plugin's kind, size, hash and imports
+    Describe {
+        /// The plugin: NAME for the newest version, or NAME@V
+        name: String,
+    },
+    /// Delete a version, or all of them; refused while a flow uses it
+    Delete {
+        /// The plugin: NAME for all versions, or NAME@V
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Upload {
+    /// The WebAssembly file
+    file: PathBuf,
+    /// The plugin's name
+    #[arg(long)]
+    name: String,
+}
+
+pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    let output = context.output;
+    if let Command::Build(args) = command {
+        return build::run(&args, output);
+    }
+    let client = context.connect().await?;
+    let admin = client.admin();
+    let result = match command {
+        Command::Build(_) => Ok(()),
+        Command::Upload(Upload { file, name }) => {
+            let wasm = read(&file)?;
+            let uploaded = admin.upload_plugin(&name, wasm, None).await?;
+            let plugin = uploaded.plugin;
+            let verb = if uploaded.already_present {
+                "is there already:"
+            } else {
+                "uploaded"
+            };
+            output.answer(&plugin, || {
+                format!(
+                    "{verb} {}@{}: {}, {}",
+                    plugin.name,
+                    plugin.version,
+                    kind(plugin.kind),
+                    human_bytes(plugin.size)
+                )
+            })
+        }
+        Command::List => {
+            let plugins = admin.list_plugins().await?;
+            output.answer(&plugins, || {
+                let mut rows = vec![["PLUGIN", "KIND", "SIZE", "UPLOADED"].map(str::to_owned).to_vec()];
+                rows.extend(plugins.iter().map(|plugin| {
+                    vec![
+                        format!("{}@{}", plugin.name, plugin.version),
+                        kind(plugin.kind).to_owned(),
+                        human_bytes(plugin.size),
+                        uploaded(plugin),
+                    ]
+                }));
+                table(&rows)
+            })
+        }
+        Command::Describe { name } => {
+            let plugin = admin.describe_plugin(&name).await?;
+            output.answer(&plugin, || describe(&plugin))
+        }
+        Command::Delete { name } => {
+            admin.delete_plugin(&name).await?;
+            output.answer(&serde_json::json!({ "deleted": name }), || {
+                format!("deleted {name}")
+            })
+        }
+    };
+    client.close().await;
+    result
+}
+
+fn read(file: &std::path::Path) -> Result<Vec<u8>, Failure> {
+    let failure = |error: std::io::Error| {
+        Failure::new(
+            format!("cannot read {}: {error}", file.display()),
+            "name the .wasm file that `weir plugin build` printed",
+        )
+    };
+    let size = std::fs::metadata(file).map_err(failure)?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(Failure::new(
+            format!(
+                "{} has {}: no broker takes a plugin of more than 1 GiB",
+                file.display(),
+                human_bytes(size)
+            ),
+            "build it in release mode and without debug information",
+        ));
+    }
+    std::fs::read(file).map_err(failure)
+}
+
+fn kind(kind: PluginKind) -> &'static str {
+    match kind {
+        PluginKind::Filter => "filter",
+        PluginKind::Transform => "transform",
+        PluginKind::Producer => "producer",
+        _ => "unknown",
+    }
+}
+
+fn uploaded(plugin: &PluginInfo) -> String {
+    start::rfc3339(i64::try_from(plugin.created_ms).unwrap_or(i64::MAX))
+}
+
+fn describe(plugin: &PluginInfo) -> String {
+    let listed = |names: &[String]| {
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    let (imports, used_by) = (listed(&plugin.imports), listed(&plugin.used_by));
+    format!(
+        "{}@{}: {}\nsize: {}\nsha256: {}\nuploaded: {}\nimports: {imports}\nused by: {used_by}\n",
+        plugin.name,
+        plugin.version,
+        kind(plugin.kind),
+        human_bytes(plugin.size),
+        plugin.sha256,
+        uploaded(plugin),
+    )
+}

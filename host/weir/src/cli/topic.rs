@@ -1,0 +1,164 @@
+//! `weir topic`.
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use weir_client::{NewTopic, TopicInfo};
+
+use super::context::Context;
+use super::output::table;
+use super::{Failure, human_bytes, number};
+
+const EXAMPLES: &str = "\
+Examples:
+  weir topic create lines --partitions 4 --config retention.ms=86400000
+  weir topic describe lines
+  weir topic alter lines --config retention.ms=3600000 --config max.message.bytes=    (an empty value: the default again)
+  weir topic delete lines
+
+Keys of --config are Kafka's: retention.ms, retention.bytes, max.message.bytes, compression.type, ...
+`weir topic describe` shows every key with the value in effect.";
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(super) enum Command {
+    /// Make a topic
+    Create(Create),
+    /// List the topics
+    List,
+    /// Show a topic's partitions, offsets, sizes and settings
+    Describe {
+        /// The topic
+        name: String,
+    },
+    /// Change settings, or add partitions
+    Alter(Alter),
+    /// Delete a topic and its records
+    Delete {
+        /// The topic
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    /// Its name: letters, digits, `.`, `_` and `-`
+    name: String,
+    /// How many partitions [default: the broker's, 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: Option<u32>,
+    /// A setting; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = number::key_value)]
+    config: Vec<(String, String)>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Alter {
+    /// The topic
+    name: String,
+    /// The new number of partitions, more than now
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "config")]
+    partitions: Option<u32>,
+    /// A setting; an empty value resets it; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = number::key_value)]
+    config: Vec<(String, String)>,
+}
+
+pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    let client = context.connect().await?;
+    let admin = client.admin();
+    let output = context.output;
+    let result = match command {
+        Command::Create(Create {
+            name,
+            partitions,
+            config,
+        }) => {
+            let mut topic = NewTopic::new(name);
+            if let Some(partitions) = partitions {
+                topic = topic.partitions(partitions);
+            }
+            for (key, value) in config {
+                topic = topic.config(key, value);
+            }
+            let made = admin.create_topic(topic).await?;
+            output.answer(&made, || {
+                format!("created {} with {}", made.name, partitions_of(&made))
+            })
+        }
+        Command::List => {
+            let topics = admin.list_topics().await?;
+            output.answer(&topics, || {
+                let mut rows = vec![vec!["TOPIC".to_owned(), "PARTITIONS".to_owned()]];
+                rows.extend(
+                    topics
+                        .iter()
+                        .map(|topic| vec![topic.name.clone(), topic.partitions.to_string()]),
+                );
+                table(&rows)
+            })
+        }
+        Command::Describe { name } => {
+            let topic = admin.describe_topic(&name).await?;
+            output.answer(&topic, || describe(&topic))
+        }
+        Command::Alter(Alter {
+            name,
+            partitions,
+            config,
+        }) => {
+            let config: BTreeMap<_, _> = config.into_iter().collect();
+            let topic = admin.alter_topic(&name, config, partitions).await?;
+            output.answer(&topic, || describe(&topic))
+        }
+        Command::Delete { name } => {
+            admin.delete_topic(&name).await?;
+            output.answer(&serde_json::json!({ "deleted": name }), || {
+                format!("deleted {name}")
+            })
+        }
+    };
+    client.close().await;
+    result
+}
+
+fn partitions_of(topic: &TopicInfo) -> String {
+    match topic.partitions.len() {
+        1 => "1 partition".to_owned(),
+        n => format!("{n} partitions"),
+    }
+}
+
+fn describe(topic: &TopicInfo) -> String {
+    let heading = ["PARTITION", "START", "END", "RECORDS", "SIZE"]
+        .map(str::to_owned)
+        .to_vec();
+    let mut rows = vec![heading];
+    rows.extend(topic.partitions.iter().map(|p| {
+        vec![
+            p.partition.to_string(),
+            p.log_start_offset.to_string(),
+            p.high_watermark.to_string(),
+            (p.high_watermark - p.log_start_offset).to_string(),
+            human_bytes(p.bytes),
+        ]
+    }));
+    let records: i64 = topic
+        .partitions
+        .iter()
+        .map(|p| p.high_watermark - p.log_start_offset)
+        .sum();
+    let bytes = topic.partitions.iter().map(|p| p.bytes).sum();
+    let mut text = format!(
+        "{}: {}, {records} records, {}\n\n",
+        topic.name,
+        partitions_of(topic),
+        human_bytes(bytes)
+    );
+    text.push_str(&table(&rows));
+    text.push('\n');
+    for (key, value) in &topic.config {
+        text.push_str(&format!("{key} = {value}\n"));
+    }
+    text
+}
