@@ -73,7 +73,8 @@ struct Partition {
     /// Offset of the next record to be handed out; not known before the first one and after a seek by name or time.
     position: Option<i64>,
     high_watermark: Option<i64>,
-    paused: bool,
+    /// It was paused: where it goes on when it is resumed.
+    paused: Option<Start>,
     /// It has ended or failed: nothing more comes.
     stopped: bool,
 }
@@ -142,14 +143,22 @@ impl Consumer {
             Start::Offset(offset) => Some(offset),
             _ => None,
         };
-        let command = Command::Seek {
+        let generation = state.generation;
+        let paused = state
+            .paused
+            .as_mut()
+            .map(|resume_at| *resume_at = start)
+            .is_some();
+        self.drop_received(partition);
+        if paused {
+            return Ok(());
+        }
+        self.tell(Command::Seek {
             partition,
             start,
-            generation: state.generation,
-            paused: state.paused,
-        };
-        self.drop_received(partition);
-        self.commands.send(command).await.map_err(|_| Error::Closed)
+            generation,
+        })
+        .await
     }
 
     /// Hands out nothing more of `partition` until it is resumed.
@@ -159,39 +168,32 @@ impl Consumer {
     /// while it is not known where that is.
     pub async fn pause(&mut self, partition: u32) -> Result<(), Error> {
         let state = self.partition(partition)?;
-        if state.paused {
+        if state.paused.is_some() {
             return Ok(());
         }
-        if state.position.is_none() {
+        let Some(position) = state.position else {
             return Err(Error::InvalidArgument(format!(
                 "where partition {partition} stands is not known yet"
             )));
-        }
-        state.paused = true;
+        };
+        state.paused = Some(Start::Offset(position));
         state.generation += 1;
+        // Its last records may be among those that are dropped now and come again later.
+        state.stopped = false;
         self.drop_received(partition);
-        self.commands
-            .send(Command::Pause { partition })
-            .await
-            .map_err(|_| Error::Closed)
+        self.tell(Command::Pause { partition }).await
     }
 
-    /// Goes on with a paused `partition` at the next record.
+    /// Goes on with a paused `partition` at the next record, or where it was sought meanwhile.
     ///
     /// # Errors
     /// As [`seek`](Self::seek).
     pub async fn resume(&mut self, partition: u32) -> Result<(), Error> {
         let state = self.partition(partition)?;
-        if !std::mem::take(&mut state.paused) {
-            return Ok(());
+        match state.paused.take() {
+            Some(start) if !state.stopped => self.seek(partition, start).await,
+            _ => Ok(()),
         }
-        let Some(position) = state.position else {
-            return Ok(());
-        };
-        if state.stopped {
-            return Ok(());
-        }
-        self.seek(partition, Start::Offset(position)).await
     }
 
     /// The topic.
@@ -310,6 +312,10 @@ impl Consumer {
                 Some(error)
             }
         }
+    }
+
+    async fn tell(&self, command: Command) -> Result<(), Error> {
+        self.commands.send(command).await.map_err(|_| Error::Closed)
     }
 
     fn partition(&mut self, partition: u32) -> Result<&mut Partition, Error> {

@@ -91,6 +91,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The topic that was being consumed was deleted, and another one was made under its name.
+    #[error("the topic {topic} was deleted and made anew; build a new consumer")]
+    TopicReplaced {
+        /// The topic's name.
+        topic: String,
+    },
     /// A record could not be produced.
     #[error(transparent)]
     Produce(#[from] ProduceError),
@@ -112,6 +118,7 @@ impl Error {
             | Self::InvalidArgument(_)
             | Self::Protocol(_)
             | Self::Corrupt { .. }
+            | Self::TopicReplaced { .. }
             | Self::Closed => false,
         }
     }

@@ -1,11 +1,17 @@
 //! QUIC and TLS as this client speaks them.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{AckFrequencyConfig, ClientConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig,
+    VarInt,
+};
 use rustls::crypto::aws_lc_rs;
+use socket2::{Domain, Protocol, Socket, Type};
 use weir_protocol::{ALPN, tuning};
 
 use crate::Error;
@@ -27,6 +33,26 @@ pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, Error> {
     let mut config = ClientConfig::new(Arc::new(quic));
     config.transport_config(Arc::new(transport_config()));
     Ok(config)
+}
+
+/// A socket of its own for connections to `peer`, with room for bursts.
+pub(crate) fn endpoint(peer: SocketAddr) -> io::Result<Endpoint> {
+    let any: SocketAddr = if peer.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
+    let socket = Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
+    // What the system does not grant is not worth an error: it only means more losses in bursts.
+    let _ = socket.set_recv_buffer_size(tuning::SOCKET_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(tuning::SOCKET_BUFFER_BYTES);
+    socket.bind(&any.into())?;
+    Endpoint::new(
+        EndpointConfig::default(),
+        None,
+        socket.into(),
+        Arc::new(TokioRuntime),
+    )
 }
 
 fn transport_config() -> TransportConfig {

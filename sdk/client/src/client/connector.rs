@@ -8,6 +8,7 @@ use weir_protocol::{Hello, HelloOk};
 use crate::Error;
 use crate::client::Session;
 use crate::client::probe;
+use crate::transport;
 use crate::wire::{FrameReader, send};
 
 /// First and last of the QUIC error codes that carry a TLS alert (RFC 9001, section 4.8).
@@ -58,12 +59,7 @@ impl Connector {
     }
 
     async fn attempt_at(&self, address: SocketAddr) -> Result<Session, Error> {
-        let any: SocketAddr = if address.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            ([0u16; 8], 0).into()
-        };
-        let endpoint = Endpoint::client(any)
+        let endpoint = transport::endpoint(address)
             .map_err(|error| self.unreachable(format!("no UDP socket can be opened here: {error}")))?;
         let connecting = endpoint
             .connect_with(self.config.clone(), address, &self.server_name)

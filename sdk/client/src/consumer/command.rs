@@ -9,7 +9,6 @@ pub(super) enum Command {
         partition: u32,
         start: Start,
         generation: u64,
-        paused: bool,
     },
     /// Bring nothing more from a partition.
     Pause { partition: u32 },

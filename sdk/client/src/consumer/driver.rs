@@ -104,7 +104,11 @@ impl Driver {
 
     /// Takes records in until the stream is of no more use.
     async fn serve(&mut self, mut stream: SubscribeStream, backoff: &mut Backoff) -> End {
-        if let Some(pause) = self.subscription.reopened(&stream.opened)
+        let pause = match self.subscription.reopened(&stream.opened) {
+            Ok(pause) => pause,
+            Err(error) => return End::Lost(error),
+        };
+        if let Some(pause) = pause
             && let Err(error) = send(&mut stream.sender, self.client.broker(), &pause).await
         {
             return End::Lost(error);
@@ -193,8 +197,7 @@ impl Driver {
                 partition,
                 start,
                 generation,
-                paused,
-            } => self.subscription.seek(partition, start, generation, paused),
+            } => self.subscription.seek(partition, start, generation),
             Command::Pause { partition } => self.subscription.pause(partition),
         }
     }

@@ -18,6 +18,7 @@ use crate::{Error, RecordBatch};
 #[derive(Debug)]
 pub(super) struct Subscription {
     topic: Arc<str>,
+    topic_id: u32,
     until_end: bool,
     frame_bytes: u32,
     decompressed_bytes_max: usize,
@@ -52,6 +53,7 @@ impl Subscription {
             .collect();
         Self {
             topic,
+            topic_id: opened.topic_id,
             until_end,
             frame_bytes,
             decompressed_bytes_max,
@@ -110,7 +112,15 @@ impl Subscription {
     }
 
     /// A new stream is open: what was asked on the old one is forgotten. Returns what to say on it first.
-    pub(super) fn reopened(&mut self, opened: &SubscribeOpened) -> Option<SubscribeControl> {
+    ///
+    /// # Errors
+    /// [`Error::TopicReplaced`] if it is not the topic that it was: offsets mean nothing there.
+    pub(super) fn reopened(&mut self, opened: &SubscribeOpened) -> Result<Option<SubscribeControl>, Error> {
+        if opened.topic_id != self.topic_id {
+            return Err(Error::TopicReplaced {
+                topic: self.topic.to_string(),
+            });
+        }
         for cursor in self.cursors.values_mut() {
             cursor.seeks_pending = 0;
         }
@@ -125,7 +135,7 @@ impl Subscription {
             .filter(|(_, cursor)| cursor.paused)
             .map(|(&partition, _)| partition)
             .collect();
-        (!paused.is_empty()).then_some(SubscribeControl::Pause { partitions: paused })
+        Ok((!paused.is_empty()).then_some(SubscribeControl::Pause { partitions: paused }))
     }
 
     /// A seek was carried out: what follows of its partition is from the new position, if no other seek is under way.
@@ -140,13 +150,13 @@ impl Subscription {
         }
     }
 
-    /// The consumer seeks.
-    pub(super) fn seek(&mut self, partition: u32, start: Start, generation: u64, paused: bool) -> Reaction {
+    /// The consumer seeks; a paused partition flows again.
+    pub(super) fn seek(&mut self, partition: u32, start: Start, generation: u64) -> Reaction {
         let Some(cursor) = self.cursors.get_mut(&partition) else {
             return Reaction::Send(Vec::new());
         };
         let was_active = cursor.status == Status::Active;
-        let was_paused = std::mem::replace(&mut cursor.paused, paused);
+        let was_paused = std::mem::take(&mut cursor.paused);
         cursor.start = start;
         cursor.generation = generation;
         cursor.damaged = None;
@@ -156,7 +166,7 @@ impl Subscription {
         }
         cursor.seeks_pending += 1;
         let mut controls = vec![SubscribeControl::Seek { partition, start }];
-        if was_paused && !paused {
+        if was_paused {
             controls.push(SubscribeControl::Resume {
                 partitions: vec![partition],
             });
@@ -187,6 +197,10 @@ impl Subscription {
         let Some(cursor) = self.cursors.get_mut(&partition) else {
             return Ok(None);
         };
+        if cursor.seeks_pending > 0 {
+            // It failed at a place that nobody is interested in any more.
+            return Ok(None);
+        }
         cursor.status = Status::Failed;
         Ok(Some(Event::Failed {
             partition,

@@ -182,6 +182,7 @@ impl Driver {
         {
             let mut accumulator = self.shared.accumulator();
             while self.pipeline.takes_new()
+                && self.pipeline.has_room_after(taken.len(), taken_bytes, 0)
                 && taken.len() < PREPARED_FRAMES_MAX
                 && bytes + taken_bytes < PREPARED_BYTES_MAX
             {

@@ -56,6 +56,8 @@ pub(super) struct Pipeline {
     in_flight_bytes: usize,
     resend: VecDeque<SentBatch>,
     partitions: Vec<PartitionFlight>,
+    /// Batches in the partitions' `refused`, all together.
+    refused: usize,
     /// A batch with a sequence number was lost: its sequence cannot go on, a new identity is needed.
     renewal: bool,
 }
@@ -72,6 +74,7 @@ impl Pipeline {
             in_flight_bytes: 0,
             resend: VecDeque::new(),
             partitions: Vec::new(),
+            refused: 0,
             renewal: false,
         }
     }
@@ -263,6 +266,7 @@ impl Pipeline {
                 self.resend.push_back(batch);
             } else {
                 flight.insert_refused(batch);
+                self.refused += 1;
             }
         }
     }
@@ -290,6 +294,7 @@ impl Pipeline {
         for flight in &mut self.partitions {
             drop_old(&mut flight.refused, finished);
         }
+        self.refused = self.partitions.iter().map(|flight| flight.refused.len()).sum();
         self.renewal |= lost && self.config.idempotent;
     }
 
@@ -309,6 +314,7 @@ impl Pipeline {
             .into_iter()
             .chain(refused)
             .collect();
+        self.refused = 0;
         self.renewal |= self.config.idempotent && !kept.is_empty();
         finished.extend(
             kept.into_iter()
@@ -330,6 +336,9 @@ impl Pipeline {
 
     /// When the next refused batch is to be tried again.
     pub(super) fn retry_due(&self) -> Option<Instant> {
+        if self.refused == 0 {
+            return None;
+        }
         self.partitions
             .iter()
             .filter(|flight| flight.in_flight == 0 && !flight.refused.is_empty())
@@ -368,6 +377,7 @@ impl Pipeline {
             flight.last_error = Some(error);
             flight.retry_later(now, backoff);
             flight.insert_refused(batch);
+            self.refused += 1;
         } else {
             self.renewal |= idempotent;
             let result: BatchResult = Err(ProduceError::Broker(error));
@@ -377,7 +387,7 @@ impl Pipeline {
 
     /// A refused batch whose time has come. The first one of a partition goes alone, the others follow its success.
     fn next_refused(&mut self, now: Instant) -> Option<SentBatch> {
-        if self.renewal {
+        if self.renewal || self.refused == 0 {
             return None;
         }
         let (frames, bytes) = (self.window_frames, self.window_bytes);
@@ -390,7 +400,9 @@ impl Pipeline {
                     .front()
                     .is_some_and(|batch| room(batch.bytes.len()))
         })?;
-        flight.refused.pop_front()
+        let batch = flight.refused.pop_front()?;
+        self.refused -= 1;
+        Some(batch)
     }
 
     /// Writes a new identity and new sequence numbers into every kept batch, in order.

@@ -496,3 +496,74 @@ async fn a_consumer_that_does_not_read_holds_the_broker_back() {
     let record = soon(consumer.next()).await.unwrap().unwrap();
     assert_eq!(record.offset(), 0);
 }
+
+#[tokio::test]
+async fn a_paused_partition_can_be_sought_and_goes_on_there() {
+    let broker = FakeBroker::start();
+    let (client, peer) = broker.connect().await;
+    let (mut consumer, mut stream, _) = subscribe(consumer(&client), &peer, &[(0, 0, 99)]).await;
+    consumer.pause(0).await.unwrap();
+    consumer.seek(0, Start::Latest).await.unwrap();
+    consumer.resume(0).await.unwrap();
+    let controls: [SubscribeControl; 3] = [
+        stream.message().await,
+        stream.message().await,
+        stream.message().await,
+    ];
+    assert_eq!(
+        controls,
+        [
+            SubscribeControl::Pause { partitions: vec![0] },
+            SubscribeControl::Seek {
+                partition: 0,
+                start: Start::Latest
+            },
+            SubscribeControl::Resume { partitions: vec![0] },
+        ]
+    );
+    stream.send(&subscribed(&[(0, 99, 99)])).await;
+    stream.records(0, 100, false, &stored(99, 1)).await;
+    assert_eq!(next(&mut consumer).await, (0, 99));
+}
+
+#[tokio::test]
+async fn records_that_were_received_and_not_handed_out_before_a_pause_come_after_it() {
+    let broker = FakeBroker::start();
+    let (client, peer) = broker.connect().await;
+    let builder = consumer(&client).until_end(true);
+    let (mut consumer, mut stream, _) = subscribe(builder, &peer, &[(0, 0, 3)]).await;
+    stream.records(0, 3, true, &stored(0, 3)).await;
+    assert_eq!(next(&mut consumer).await, (0, 0));
+    // The end was reached, as far as the broker is concerned.
+    consumer.pause(0).await.unwrap();
+    consumer.resume(0).await.unwrap();
+    let (request, mut stream) = peer.subscribe(&[(0, 1, 3)]).await;
+    assert_eq!(
+        request.partitions,
+        [PartitionStart {
+            partition: 0,
+            start: Start::Offset(1)
+        }]
+    );
+    stream.records(0, 3, true, &stored(0, 3)).await;
+    assert_eq!(next(&mut consumer).await, (0, 1));
+    assert_eq!(next(&mut consumer).await, (0, 2));
+    assert!(soon(consumer.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_topic_that_was_made_anew_is_not_taken_for_the_old_one() {
+    let broker = FakeBroker::start();
+    let (client, peer) = broker.connect().await;
+    let (mut consumer, _stream, _) = subscribe(consumer(&client), &peer, &[(0, 5, 9)]).await;
+    peer.close();
+    let peer = broker.accept().await;
+    let mut stream = peer.stream().await;
+    let _: OpenSubscribe = stream.message().await;
+    let mut other = subscribed(&[(0, 5, 9)]);
+    other.topic_id = 2;
+    stream.send(&other).await;
+    let error = failure(&mut consumer).await;
+    assert!(matches!(error, Error::TopicReplaced { .. }), "{error:?}");
+    assert!(soon(consumer.next()).await.is_none());
+}
