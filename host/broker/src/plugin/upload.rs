@@ -122,6 +122,15 @@ async fn register(
 ) -> Result<UploadedPlugin, BrokerError> {
     let sha256 = hex(&plugin.sha256());
     if let Some((version, row)) = core.registry.version_of(&name, &sha256) {
+        // Its file may have been lost or damaged: then this is how it is repaired.
+        let repair = move |core: &Arc<Core>| match core.blobs.read(&sha256) {
+            Ok(_) => Ok(()),
+            Err(_) => core
+                .blobs
+                .put(&sha256, plugin.component_bytes())
+                .map_err(write_error),
+        };
+        core.blocking(repair).await?;
         let plugin = core.plugin_info(&name, version, &row);
         return Ok(UploadedPlugin {
             plugin,

@@ -8,7 +8,7 @@ use weir_batch::Codec;
 use weir_broker::{Broker, ErrorKind, FlowSpec, Mode, OnError, Start};
 
 use crate::support::{
-    all_values, batch, batch_with, no_config, pairs, produce, running, values, wait_for_records, with,
+    TIME_0, all_values, batch, batch_with, no_config, pairs, produce, running, values, wait_for_records, with,
 };
 
 /// JSON values `{"n":0}` and so on.
@@ -125,7 +125,7 @@ async fn a_flow_begins_where_it_is_told_to_even_within_a_batch() {
     let starts = [
         (Start::Earliest, 0),
         (Start::Offset(4), 4),
-        (Start::Time(1_002), 2),
+        (Start::Time(TIME_0 + 2), 2),
         (Start::Latest, 6),
     ];
     for (start, first) in starts {

@@ -1,7 +1,7 @@
 use weir_batch::{BatchBuilder, Codec};
 use weir_broker::{ErrorKind, Start};
 
-use crate::support::{all_values, batch, batch_with, in_memory, no_config, pairs, produce, values};
+use crate::support::{TIME_0, all_values, batch, batch_with, in_memory, no_config, pairs, produce, values};
 
 #[tokio::test]
 async fn batches_get_consecutive_offsets_and_come_back() {
@@ -56,7 +56,7 @@ async fn an_idempotent_producers_repeat_is_recognised_and_a_gap_refused() {
     let topic = broker.topic("a").unwrap();
     let numbered = |sequence| {
         let mut builder = BatchBuilder::new().producer(producer.id, producer.epoch, sequence);
-        builder.push(1, None, Some(b"v"), &[]).unwrap();
+        builder.push(TIME_0, None, Some(b"v"), &[]).unwrap();
         bytes::BytesMut::from(builder.finish().unwrap().as_slice())
     };
     let first = topic.produce(0, numbered(0)).await.unwrap().await.unwrap();
@@ -121,7 +121,7 @@ async fn a_change_of_the_configuration_holds_for_the_next_batch() {
 async fn starts_are_resolved() {
     let broker = in_memory().await;
     broker.create_topic("a", 1, no_config()).await.unwrap();
-    // Timestamps 1000, 1001, 1002 and again.
+    // Timestamps TIME_0, TIME_0 + 1, TIME_0 + 2 and again.
     produce(&broker, "a", 0, batch(&["0", "1", "2"])).await;
     produce(&broker, "a", 0, batch(&["3", "4", "5"])).await;
     let partition = broker.topic("a").unwrap().partition(0).unwrap();
@@ -131,8 +131,8 @@ async fn starts_are_resolved() {
         (Start::Offset(4), 4),
         (Start::Offset(6), 6),
         (Start::Time(0), 0),
-        (Start::Time(1001), 1),
-        (Start::Time(9999), 6),
+        (Start::Time(TIME_0 + 1), 1),
+        (Start::Time(TIME_0 + 9_999), 6),
     ];
     for (start, offset) in cases {
         assert_eq!(partition.resolve(start).await.unwrap(), offset, "{start:?}");

@@ -8,6 +8,8 @@ use bytes::{Bytes, BytesMut};
 use weir_batch::{Batch, BatchBuilder, Codec, iter_batches};
 use weir_broker::{Broker, BrokerConfig, DataFolder, FlowStatus, Limits, Pause, Storage};
 
+/// The timestamp of the first record of every batch; far enough in the future that retention leaves it alone.
+pub(crate) const TIME_0: i64 = 4_000_000_000_000;
 /// Sixteen times what any batch here unpacks to.
 const UNPACKED_BYTES_MAX: usize = 16 << 20;
 
@@ -56,7 +58,7 @@ pub(crate) fn batch_with<'a>(
     let mut builder = BatchBuilder::new().codec(codec);
     for (index, (key, value)) in records.into_iter().enumerate() {
         builder
-            .push(1_000 + index as i64, key.map(str::as_bytes), Some(value), &[])
+            .push(TIME_0 + index as i64, key.map(str::as_bytes), Some(value), &[])
             .unwrap();
     }
     BytesMut::from(Bytes::from(builder.finish().unwrap()))
@@ -136,7 +138,9 @@ async fn reach_records(broker: &Broker, topic: &str, count: i64) {
 
 /// A guest of weir-plugins, built if need be.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
-    weir_plugins::component(name).expect("a plugin of this repository").to_vec()
+    weir_plugins::component(name)
+        .expect("a plugin of this repository")
+        .to_vec()
 }
 
 /// Waits until the flow is paused; why.

@@ -91,7 +91,7 @@ async fn every_misdeed_pauses_the_flow_with_its_reason() {
     let cases: [(&str, &[(&str, &str)], &str); 8] = [
         ("hostile", &[("do", "loop")], "longer than"),
         ("hostile", &[("do", "memory")], "memory"),
-        ("hostile", &[("do", "recurse")], "stack"),
+        ("hostile", &[("do", "recurse")], "trapped"),
         ("hostile", &[("do", "flood-bytes"), ("n", "40000000")], "bytes"),
         ("hostile", &[("do", "frame-source")], "malformed"),
         ("hostile", &[("do", "frame-truncated")], "malformed"),
