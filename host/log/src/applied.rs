@@ -158,6 +158,9 @@ impl Applied {
 
     fn drop_topic(&mut self, partitions: &Partitions, topic: u32) {
         for partition in partitions.remove_topic(topic) {
+            for range in &*partition.ranges() {
+                range.segment.note_deleted(range.bytes);
+            }
             partition.forget();
         }
         let by_age = &mut self.by_age;

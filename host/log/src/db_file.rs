@@ -166,11 +166,6 @@ impl DbFile {
         }
     }
 
-    /// Whether a view is open that could be closed.
-    pub(crate) fn is_view(&self) -> bool {
-        matches!(*self.slot(), Slot::View(_))
-    }
-
     /// Closes a view, if nobody reads at this moment; it opens again when it is needed.
     pub(crate) fn close_view(&self) {
         if let Ok(mut slot) = self.slot.try_write()

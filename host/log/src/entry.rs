@@ -32,6 +32,9 @@ pub struct Append {
     pub batch: BytesMut,
 }
 
+/// Keys with their values.
+pub type KvPairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A change to, or a condition on, a key-value pair of the shard.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KvOp {

@@ -18,8 +18,8 @@ use crate::root::Root;
 use crate::shard::Shard;
 use crate::state_db::ManifestChange;
 use crate::{
-    AppendError, Durability, Entry, LogConfig, LogError, LogStats, OpenError, Partition, PartitionConfig,
-    PartitionId, ReadError, Receipt, ShardStats, Storage,
+    AppendError, Durability, Entry, KvPairs, LogConfig, LogError, LogStats, OpenError, Partition,
+    PartitionConfig, PartitionId, ReadError, Receipt, ShardStats, Storage,
 };
 
 /// Partitions on disk. A handle: cheap to clone, usable from any thread. The last one dropped closes the log.
@@ -246,7 +246,7 @@ impl Log {
     /// # Errors
     ///
     /// [`ReadError::CorruptState`], [`ReadError::Io`], [`ReadError::Closed`].
-    pub fn kv_scan(&self, shard: u16, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    pub fn kv_scan(&self, shard: u16, prefix: &[u8]) -> Result<KvPairs, ReadError> {
         self.shard(shard)?.kv_scan(prefix)
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Range {
     pub(crate) bytes: u64,
     /// Of those, about how many lie below the log start.
     pub(crate) dead_bytes: u64,
+    /// The log start for which that was found out; 0 if it never was.
+    pub(crate) dead_at: i64,
     pub(crate) max_timestamp: i64,
 }
 
@@ -129,6 +131,7 @@ impl PartitionState {
                 end: batch.next_offset(),
                 bytes: len,
                 dead_bytes: 0,
+                dead_at: 0,
                 max_timestamp: batch.max_timestamp,
             }),
         }

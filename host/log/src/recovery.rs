@@ -1,5 +1,6 @@
 //! Opening a shard: what the state database says, then the groups that are newer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use redb::{ReadableDatabase, ReadableTable};
@@ -101,6 +102,7 @@ fn load_segments(shard: &Shard, stored: &Stored) -> Result<(), StoreError> {
 }
 
 fn load_partitions(shard: &Shard, stored: &Stored) {
+    let mut live: HashMap<u64, u64> = HashMap::new();
     for (id, log_start, end) in &stored.partitions {
         shard
             .partitions
@@ -114,15 +116,22 @@ fn load_partitions(shard: &Shard, stored: &Stored) {
             continue;
         };
         if segment.is_sealed() && row.end > partition.log_start() {
+            *live.entry(row.segment).or_default() += row.bytes;
             partition.ranges_mut().push(Range {
                 segment: segment.clone(),
                 base: row.base,
                 end: row.end,
                 bytes: row.bytes,
                 dead_bytes: 0,
+                dead_at: 0,
                 max_timestamp: row.max_timestamp,
             });
         }
+    }
+    // What belongs to nobody may be of a topic that was deleted just before the log was closed.
+    for segment in segments.values().filter(|segment| segment.is_sealed()) {
+        let live = live.get(&segment.id()).copied().unwrap_or(0);
+        segment.note_deleted(segment.payload_bytes().saturating_sub(live));
     }
 }
 
@@ -161,7 +170,7 @@ fn note_batches(shard: &Shard, segment: &Arc<Segment>, descriptor: &Descriptor) 
         // A partition that the checkpoint does not know was deleted before it.
         match shard.partitions.get(batch.partition) {
             Some(partition) if batch.next_offset() > partition.log_start() => {
-                partition.note_batch(segment, batch)
+                partition.note_batch(segment, batch);
             }
             _ => segment.note_dead_batch(u64::from(batch.len)),
         }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{ReadableDatabase, TableDefinition};
+use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
 
 use crate::PartitionId;
 use crate::chunk::ROW_KEY_LEN;
@@ -25,6 +25,10 @@ pub(crate) const GROUPS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(
 /// Partition to [`PartitionIndex`]. Written when the segment is sealed.
 pub(crate) const INDEX: TableDefinition<'_, &[u8; 8], &[u8]> = TableDefinition::new("index");
 
+/// A sealed file is wasteful if it takes more than this many percent of its batches' bytes, and then some.
+const WASTE_PERCENT: u64 = 120;
+const WASTE_BYTES_MIN: u64 = 1 << 20;
+
 /// A segment and its file.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -37,6 +41,12 @@ pub(crate) struct Segment {
     sealed: AtomicBool,
     /// Bytes of batches that were put in.
     payload_bytes: AtomicU64,
+    /// Bytes of batches of topics that were deleted.
+    deleted_bytes: AtomicU64,
+    /// The file is much larger than what is in it, because it was written in small groups.
+    wasteful: AtomicBool,
+    /// Something in it is damaged, so it stays as it is.
+    keep: AtomicBool,
     /// The partitions' indexes while the segment is not sealed; afterwards they are in the file.
     index: Mutex<HashMap<PartitionId, PartitionIndex>>,
 }
@@ -52,6 +62,9 @@ impl Segment {
             file: DbFile::new(volume, caches, path),
             sealed: AtomicBool::new(row.sealed),
             payload_bytes: AtomicU64::new(row.payload_bytes),
+            deleted_bytes: AtomicU64::new(0),
+            wasteful: AtomicBool::new(false),
+            keep: AtomicBool::new(false),
             index: Mutex::default(),
         }
     }
@@ -72,6 +85,27 @@ impl Segment {
         self.payload_bytes.load(Ordering::Acquire)
     }
 
+    pub(crate) fn deleted_bytes(&self) -> u64 {
+        self.deleted_bytes.load(Ordering::Acquire)
+    }
+
+    /// Takes note of batches of a deleted topic.
+    pub(crate) fn note_deleted(&self, bytes: u64) {
+        self.deleted_bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_wasteful(&self) -> bool {
+        self.wasteful.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn may_rewrite(&self) -> bool {
+        !self.keep.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn forbid_rewrite(&self) {
+        self.keep.store(true, Ordering::Release);
+    }
+
     /// What the manifest has of it.
     pub(crate) fn row(&self) -> SegmentRow {
         SegmentRow {
@@ -84,11 +118,7 @@ impl Segment {
 
     /// Makes the file of a new segment, with its tables, durable but for its name.
     pub(crate) fn create(&self) -> Result<(), StoreError> {
-        self.file.create(|txn| {
-            txn.open_table(DATA)?;
-            txn.open_table(GROUPS)?;
-            Ok(())
-        })
+        self.file.create(create_tables)
     }
 
     /// Writes the indexes into the file and closes it for good. Reads wait for some milliseconds.
@@ -96,6 +126,22 @@ impl Segment {
         if !self.file.is_writer() {
             self.file.open_writer()?;
         }
+        if let Err(error) = self.put_index() {
+            // Reads go on; sealing is tried again.
+            self.file.degrade()?;
+            return Err(error);
+        }
+        // Closing writes what makes the next opening quick, and trims the file.
+        self.file.close();
+        let used_bytes = self.file.used_bytes()?;
+        let wasteful = used_bytes > WASTE_BYTES_MIN + self.payload_bytes() / 100 * WASTE_PERCENT;
+        self.wasteful.store(wasteful, Ordering::Release);
+        self.sealed.store(true, Ordering::Release);
+        *self.index() = HashMap::new();
+        Ok(())
+    }
+
+    fn put_index(&self) -> Result<(), StoreError> {
         let index: Vec<([u8; 8], Vec<u8>)> = self
             .index()
             .iter()
@@ -109,14 +155,8 @@ impl Segment {
                     table.insert(partition, index.as_slice())?;
                 }
             }
-            txn.commit()?;
-            Ok(())
-        })?;
-        // Closing writes what makes the next opening quick, and trims the file.
-        self.file.close();
-        self.sealed.store(true, Ordering::Release);
-        *self.index() = HashMap::new();
-        Ok(())
+            Ok(txn.commit()?)
+        })
     }
 
     /// Goes on with the file of the row's generation, which is there and durable; the present one is removed.
@@ -177,6 +217,13 @@ pub(crate) struct SegmentRow {
     pub(crate) sealed: bool,
     /// Bytes of batches in the file; counted only once it is sealed.
     pub(crate) payload_bytes: u64,
+}
+
+/// Makes a new file's tables.
+pub(crate) fn create_tables(txn: &WriteTransaction) -> Result<(), StoreError> {
+    txn.open_table(DATA)?;
+    txn.open_table(GROUPS)?;
+    Ok(())
 }
 
 /// The file of a segment, as the volume names it.

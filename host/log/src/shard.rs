@@ -14,7 +14,7 @@ use crate::segment::{Segment, SegmentRow, segment_path, shard_folder};
 use crate::state_db::StateDb;
 use crate::store_error::StoreError;
 use crate::volume::Volume;
-use crate::{PartitionId, ReadError};
+use crate::{KvPairs, PartitionId, ReadError};
 
 /// Groups after which a checkpoint is due.
 const CHECKPOINT_GROUPS: u64 = 50_000;
@@ -214,7 +214,7 @@ impl Shard {
     }
 
     /// The committed pairs whose keys begin with `prefix`, by key.
-    pub(crate) fn kv_scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    pub(crate) fn kv_scan(&self, prefix: &[u8]) -> Result<KvPairs, ReadError> {
         if self.is_closed() {
             return Err(ReadError::Closed);
         }

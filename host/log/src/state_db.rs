@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::PartitionId;
 use crate::checkpoint::Snapshot;
 use crate::db_file::{CacheSizes, DbFile};
 use crate::producer::Producer;
 use crate::segment::{SegmentRow, shard_folder};
 use crate::store_error::{StoreError, guarded};
 use crate::volume::Volume;
+use crate::{KvPairs, PartitionId};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SEGMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("segments");
@@ -89,7 +89,7 @@ impl StateDb {
             // A crash may have come between making the file and its first commit.
             file.with_writer(fill)?;
         } else {
-            file.create(|txn| create_tables(txn))?;
+            file.create(create_tables)?;
             volume.sync_folder(&folder)?;
         }
         Ok(Self { file })
@@ -185,11 +185,7 @@ impl StateDb {
     }
 
     /// The pairs whose keys begin with `prefix`, by key.
-    pub(crate) fn kv_scan(
-        &self,
-        txn: &ReadTransaction,
-        prefix: &[u8],
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(crate) fn kv_scan(&self, txn: &ReadTransaction, prefix: &[u8]) -> Result<KvPairs, StoreError> {
         guarded(|| {
             let table = txn.open_table(KV)?;
             let mut pairs = Vec::new();

@@ -1,6 +1,7 @@
 //! A shard's writer: the only thread that changes its segments. Groups go through four steps, each a function:
 //! propose, append, commit, apply.
 
+mod salvage;
 mod steps;
 
 use std::sync::Arc;
@@ -269,7 +270,11 @@ impl Writer {
 
     /// Opens the segment that failed anew and brings it up to what was acknowledged.
     fn recover(&mut self) -> Result<(), StoreError> {
-        self.reopen().inspect_err(|error| {
+        let salvaged = match self.broken {
+            Some(FailedOperation::Sync) => self.salvage(),
+            _ => Ok(()),
+        };
+        salvaged.and_then(|()| self.reopen()).inspect_err(|error| {
             tracing::warn!(shard = self.shard.id, %error, "opening the segment again failed");
             // Reads go on with what there is.
             let _ = self.active.file().degrade();

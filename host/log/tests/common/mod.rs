@@ -3,7 +3,8 @@
     dead_code,
     unreachable_pub,
     missing_docs,
-    reason = "each test binary uses its own part of it"
+    clippy::unwrap_used,
+    reason = "helpers: each test binary uses its own part of them"
 )]
 
 use bytes::BytesMut;
