@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use weir_client::Client;
 
 use crate::server::{Server, ServerConfig, StartError};
@@ -15,7 +16,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// A whole broker in this process: durable on a folder, or in memory, on a free port of 127.0.0.1 unless told otherwise.
 ///
 /// It is the same broker as `weir serve`, reached in the same way: over QUIC, with TLS, by a [`Client`]. Dropping it stops
-/// it: connections end at once, and what was acknowledged is on disk.
+/// it in the background: connections end at once, and what was acknowledged is on disk. A new broker on its folder waits
+/// for that.
 ///
 /// ```
 /// # #[tokio::main(flavor = "multi_thread")]
@@ -36,7 +38,11 @@ const GRACE: Duration = Duration::from_secs(3);
 /// ```
 #[derive(Debug)]
 pub struct Broker {
-    server: Server,
+    /// There until it is stopped or dropped.
+    server: Option<Server>,
+    addr: SocketAddr,
+    ca_pem: String,
+    data: Option<PathBuf>,
 }
 
 /// Settings of a [`Broker`].
@@ -57,13 +63,13 @@ impl Broker {
     /// The UDP address it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.server.addr()
+        self.addr
     }
 
     /// The certificate authority that its clients trust, as PEM.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
-        self.server.tls().ca_pem()
+        &self.ca_pem
     }
 
     /// A client that is connected to it and trusts it.
@@ -87,8 +93,24 @@ impl Broker {
     }
 
     /// Stops it: accepts nothing more, lets requests finish for up to 3 seconds, then closes the storage.
-    pub async fn stop(self) {
-        self.server.stop(GRACE).await;
+    pub async fn stop(mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop(GRACE).await;
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let Some(server) = self.server.take() else { return };
+        // Without a runtime nothing of the broker runs any more, and there is nothing to wait for.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let stopped = runtime.spawn(server.stop(Duration::ZERO));
+        if let Some(data) = &self.data {
+            closing::put(data, stopped);
+        }
     }
 }
 
@@ -141,9 +163,56 @@ impl Builder {
     /// [`StartError`]: the folder is in use, of a newer format or damaged; the address is taken; a certificate cannot be
     /// used.
     pub async fn start(self) -> Result<Broker, StartError> {
+        if let Some(data) = &self.config.data {
+            closing::wait(data).await;
+        }
+        let data = self.config.data.clone();
+        let server = Server::start(self.config).await?;
         Ok(Broker {
-            server: Server::start(self.config).await?,
+            addr: server.addr(),
+            ca_pem: server.tls().ca_pem().to_owned(),
+            server: Some(server),
+            data,
         })
+    }
+}
+
+/// Folders of dropped brokers that are being closed in the background.
+mod closing {
+    use std::path::{Path, PathBuf};
+    use std::sync::{Mutex, PoisonError};
+
+    use tokio::task::JoinHandle;
+
+    static CLOSING: Mutex<Vec<(PathBuf, JoinHandle<()>)>> = Mutex::new(Vec::new());
+
+    fn name(data: &Path) -> PathBuf {
+        data.canonicalize().unwrap_or_else(|_| data.to_owned())
+    }
+
+    pub(super) fn put(data: &Path, stopped: JoinHandle<()>) {
+        let mut closing = CLOSING.lock().unwrap_or_else(PoisonError::into_inner);
+        closing.retain(|(_, stopped)| !stopped.is_finished());
+        closing.push((name(data), stopped));
+    }
+
+    /// Waits until no dropped broker of this process holds the folder.
+    pub(super) async fn wait(data: &Path) {
+        loop {
+            let stopped = {
+                let mut closing = CLOSING.lock().unwrap_or_else(PoisonError::into_inner);
+                let wanted = name(data);
+                closing
+                    .iter()
+                    .position(|(path, _)| *path == wanted)
+                    .map(|at| closing.swap_remove(at).1)
+            };
+            match stopped {
+                // Cancelled along with its runtime, or panicked: it is over all the same.
+                Some(stopped) => drop(stopped.await),
+                None => return,
+            }
+        }
     }
 }
 
@@ -212,6 +281,7 @@ mod tests {
             .unwrap();
         produce(&client, 0..100).await;
         let ca = broker.ca_pem().to_owned();
+        // The client is still connected: the folder has to be free all the same.
         drop(broker);
 
         let broker = Broker::builder().folder(&data).start().await.unwrap();
