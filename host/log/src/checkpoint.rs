@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::PartitionId;
 use crate::applied::{Applied, Dirty, KvChanges, ProducerKey};
+use crate::producer::Producer;
 use crate::shard::Shard;
 
 /// What differs from the state database, as of one group.
@@ -33,7 +34,7 @@ impl Snapshot {
         let producers = dirty
             .producers
             .iter()
-            .map(|key| (*key, applied.producers.get(key).map(|producer| producer.encode())))
+            .map(|key| (*key, applied.producers.get(key).map(Producer::encode)))
             .collect();
         let kv = Arc::new(std::mem::take(&mut applied.kv));
         applied.kv_frozen = Some(kv.clone());
