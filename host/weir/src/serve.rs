@@ -18,18 +18,15 @@ const STOP_MAX: Duration = Duration::from_millis(4500);
 
 /// Runs a broker until `stop` resolves.
 pub(crate) async fn serve(
-    config: ServerConfig,
+    mut config: ServerConfig,
     begun: Instant,
     stop: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
     eprintln!("weir {}", env!("CARGO_PKG_VERSION"));
-    if let Some(data) = &config.data {
-        eprintln!(
-            "data folder: {}",
-            std::path::absolute(data)
-                .unwrap_or_else(|_| data.clone())
-                .display()
-        );
+    if let Some(data) = &mut config.data {
+        // Whatever is said of it has to make sense elsewhere, too.
+        *data = std::path::absolute(&*data).unwrap_or_else(|_| data.clone());
+        eprintln!("data folder: {}", data.display());
     }
     let server = Server::start(config).await?;
     for notice in server.tls().notices() {

@@ -77,13 +77,9 @@ impl Server {
             (None, Some(dir)) => TlsMaterial::of_folder(&dir, &tls.names)?,
             (None, None) => TlsMaterial::in_memory(&tls.names)?,
         };
-        let broker = weir_broker::Broker::open(BrokerConfig {
-            storage,
-            log,
-            runtime,
-            limits,
-        })
-        .await?;
+        let mut config = BrokerConfig::new(storage);
+        (config.log, config.runtime, config.limits) = (log, runtime, limits);
+        let broker = weir_broker::Broker::open(config).await?;
         let config = weir_quic::ListenerConfig::new(listen, tls.chain().to_vec(), tls.key().clone_key());
         let listener = weir_quic::Listener::bind(config, broker.clone())?;
         Ok(Self {

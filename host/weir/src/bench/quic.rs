@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{AckFrequencyConfig, ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
 use rustls::pki_types::pem::PemObject as _;
+use socket2::{Domain, Protocol, Socket, Type};
 use weir_protocol::tuning;
 
 use crate::TlsMaterial;
@@ -44,8 +48,7 @@ impl RawQuic {
             .with_single_cert(tls.chain().to_vec(), tls.key().clone_key())?;
         let mut server_config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server_tls)?));
         server_config.transport_config(Arc::clone(&transport));
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Endpoint::server(server_config, any)?;
+        let server = endpoint(Some(server_config))?;
         tokio::spawn(serve(server.clone()));
 
         let mut roots = rustls::RootCertStore::empty();
@@ -58,7 +61,7 @@ impl RawQuic {
             .with_no_client_auth();
         let mut client_config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client_tls)?));
         client_config.transport_config(transport);
-        let mut client = Endpoint::client(any)?;
+        let mut client = endpoint(None)?;
         client.set_default_client_config(client_config);
         let connection = client.connect(server.local_addr()?, "localhost")?.await?;
         Ok(Self {
@@ -124,6 +127,21 @@ impl RawQuic {
         self.client.wait_idle().await;
         self.server.close(VarInt::from_u32(0), b"");
     }
+}
+
+/// With the socket buffers that Weir asks for on both sides.
+fn endpoint(config: Option<ServerConfig>) -> std::io::Result<Endpoint> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    // What the system does not grant, Weir does not get either.
+    let _ = socket.set_recv_buffer_size(tuning::SOCKET_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(tuning::SOCKET_BUFFER_BYTES);
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    Endpoint::new(
+        EndpointConfig::default(),
+        config,
+        socket.into(),
+        Arc::new(TokioRuntime),
+    )
 }
 
 fn transport() -> TransportConfig {
