@@ -25,12 +25,17 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 ///
 /// Each call is one request on a stream of its own; calls may run at the same time.
 ///
-/// ```no_run
-/// # async fn run(client: weir_client::Client) -> Result<(), weir_client::Error> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let broker = weir::Broker::builder().in_memory().start().await?;
+/// # let client = broker.client().await?;
 /// use weir_client::NewTopic;
 ///
 /// let admin = client.admin();
-/// admin.create_topic(NewTopic::new("orders").partitions(3).config("retention.ms", "86400000")).await?;
+/// admin
+///     .create_topic(NewTopic::new("orders").partitions(3).config("retention.ms", "86400000"))
+///     .await?;
 /// for topic in admin.list_topics().await? {
 ///     println!("{}: {} partitions", topic.name, topic.partitions);
 /// }

@@ -18,12 +18,18 @@ pub(crate) use session::Session;
 /// All of them share one QUIC connection, which is made again by itself when it is lost. A client is cheap to clone;
 /// clones are the same client.
 ///
-/// ```no_run
-/// # async fn run() -> Result<(), weir_client::Error> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let broker = weir::Broker::builder().in_memory().start().await?;
+/// # let (address, folder) = (broker.addr().to_string(), tempfile::tempdir()?);
+/// # let ca_file = folder.path().join("ca.pem");
+/// # std::fs::write(&ca_file, broker.ca_pem())?;
 /// use weir_client::Client;
 ///
-/// let client = Client::builder().broker("broker.example:9094").ca_file("ca.pem").connect().await?;
+/// let client = Client::builder().broker(address).ca_file(ca_file).connect().await?;
 /// println!("connected to {}", client.broker_version().await?);
+/// client.close().await;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]

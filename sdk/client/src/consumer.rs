@@ -40,8 +40,13 @@ const COMMANDS_MAX: usize = 16;
 ///
 /// A consumer is a [`Stream`] of records, too.
 ///
-/// ```no_run
-/// # async fn run(client: weir_client::Client) -> Result<(), weir_client::Error> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let broker = weir::Broker::builder().in_memory().start().await?;
+/// # let client = broker.client().await?;
+/// # client.admin().create_topic(weir_client::NewTopic::new("orders")).await?;
+/// # client.producer("orders").build().await?.send("12 apples").await?.await?;
 /// use weir_client::Start;
 ///
 /// let mut consumer = client.consumer("orders").start(Start::Earliest).until_end(true).build().await?;
@@ -121,6 +126,24 @@ impl Consumer {
 
     /// The next batch: the records that were stored together, at once and without copying. May be mixed with
     /// [`next`](Self::next): what is left of a batch comes as a batch.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = weir::Broker::builder().in_memory().start().await?;
+    /// # let client = broker.client().await?;
+    /// # client.admin().create_topic(weir_client::NewTopic::new("lines").partitions(1)).await?;
+    /// # client.producer("lines").build().await?.send_all(["one", "two"]).await?.await?;
+    /// # let mut consumer = client.consumer("lines").until_end(true).build().await?;
+    /// let mut bytes = 0;
+    /// while let Some(batch) = consumer.next_batch().await {
+    ///     for record in batch?.records() {
+    ///         bytes += record.value().map_or(0, <[u8]>::len);
+    ///     }
+    /// }
+    /// assert_eq!(bytes, 6);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`next`](Self::next).

@@ -1,10 +1,14 @@
 //! The client of Weir, a message broker: produce, consume and administer over QUIC.
 //!
-//! ```no_run
-//! # async fn run() -> Result<(), weir_client::Error> {
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let broker = weir::Broker::builder().in_memory().start().await?;
+//! # let (address, ca_pem) = (broker.addr().to_string(), broker.ca_pem());
 //! use weir_client::{Client, NewTopic, Record, Start};
 //!
-//! let client = Client::connect("127.0.0.1:9094").await?;
+//! // Beside a broker on the same machine `Client::connect("127.0.0.1:9094")` is enough.
+//! let client = Client::builder().broker(address).ca_pem(ca_pem).connect().await?;
 //! client.admin().create_topic(NewTopic::new("greetings").partitions(1)).await?;
 //!
 //! let producer = client.producer("greetings").build().await?;
@@ -16,6 +20,9 @@
 //! assert_eq!(record.value(), Some(b"hello".as_slice()));
 //! # Ok(()) }
 //! ```
+//!
+//! [`Client`] is the way to everything: [`Client::producer`], [`Client::consumer`], [`Client::admin`]. For a program's own
+//! tests the crate `weir` runs a whole broker in their process; the examples here are run that way.
 //!
 //! # Trust
 //!
@@ -45,6 +52,27 @@
 //! recognises what it already has; a consumer goes on at the next record. What remains are [`Error`]s: they know whether
 //! it is of use to try again ([`Error::retriable`]), the broker's stable code ([`Error::code`]), and their text says what
 //! to do.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let broker = weir::Broker::builder().in_memory().start().await?;
+//! # let client = broker.client().await?;
+//! use weir_client::ErrorCode;
+//!
+//! let error = client.producer("nowhere").build().await.expect_err("there is no such topic");
+//! assert_eq!(error.code(), Some(ErrorCode::UnknownTopicOrPartition));
+//! assert!(!error.retriable());
+//! # Ok(()) }
+//! ```
+//!
+//! # Performance
+//!
+//! A record is encoded straight into its batch, and a batch's bytes are handed to the transport and from the transport to
+//! the consumer without further copies. To send much, send without awaiting each delivery: let [`Producer::flush`] or
+//! [`Producer::close`] say whether all went well, or use [`Producer::send_all`]. To read much, read with
+//! [`Consumer::next_batch`]. Compression ([`ProducerBuilder::compression`]) pays where the network is slower than the
+//! processor.
 
 mod admin;
 mod backoff;

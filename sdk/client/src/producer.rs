@@ -45,8 +45,12 @@ const SEND_ALL_CHUNK: usize = 64;
 /// A producer is cheap to clone; clones share buffer and stream. When the last one is dropped, what was sent still goes
 /// out in the background as long as the runtime lives; [`close`](Self::close) waits for it.
 ///
-/// ```no_run
-/// # async fn run(client: weir_client::Client) -> Result<(), weir_client::Error> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let broker = weir::Broker::builder().in_memory().start().await?;
+/// # let client = broker.client().await?;
+/// # client.admin().create_topic(weir_client::NewTopic::new("orders")).await?;
 /// use weir_client::Record;
 ///
 /// let producer = client.producer("orders").build().await?;
@@ -127,6 +131,19 @@ impl Producer {
     }
 
     /// Takes many records, with less work for each than [`send`](Self::send); waits while the buffer is full.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = weir::Broker::builder().in_memory().start().await?;
+    /// # let client = broker.client().await?;
+    /// # client.admin().create_topic(weir_client::NewTopic::new("lines")).await?;
+    /// # let producer = client.producer("lines").build().await?;
+    /// let text = "one\ntwo\nthree";
+    /// let stored = producer.send_all(text.lines()).await?.await?;
+    /// assert_eq!(stored, 3);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`send`](Self::send), of the first record that fails. Those before it are sent, those after it are not.
