@@ -138,6 +138,8 @@ impl Partition {
                 Ok((batches, next_offset)) => return Ok(self.fetched(batches.freeze(), next_offset)),
                 // It was rewritten, or there is nothing live in it any more.
                 Err(ReadFault::Store(StoreError::Gone)) => {}
+                // The file does not even open.
+                Err(ReadFault::Store(StoreError::Corrupt(what))) => return Err(self.corrupt(offset, what)),
                 Err(ReadFault::Store(error)) => {
                     return Err(ReadError::Io {
                         what: error.to_string(),

@@ -74,6 +74,10 @@ pub(crate) fn open_shard(common: &Common, id: u16) -> Result<(Arc<Shard>, Writer
             shard.prepared().get_or_insert(segment);
         }
     }
+    // A segment that could not be sealed may be older than one that was.
+    for partition in shard.partitions.all() {
+        partition.ranges_mut().sort_unstable_by_key(|range| range.base);
+    }
     let (active, groups) = match active {
         Some(active) => active,
         None => (shard.create_segment().map_err(in_folder)?, 0),

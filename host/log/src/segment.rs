@@ -39,6 +39,8 @@ pub(crate) struct Segment {
     file: DbFile,
     /// No group goes in any more, and the file was closed since: it opens without repair.
     sealed: AtomicBool,
+    /// The manifest has it as sealed.
+    listed: AtomicBool,
     /// Bytes of batches that were put in.
     payload_bytes: AtomicU64,
     /// Bytes of batches of topics that were deleted.
@@ -61,6 +63,7 @@ impl Segment {
             generation: AtomicU32::new(row.generation),
             file: DbFile::new(volume, caches, path),
             sealed: AtomicBool::new(row.sealed),
+            listed: AtomicBool::new(row.sealed),
             payload_bytes: AtomicU64::new(row.payload_bytes),
             deleted_bytes: AtomicU64::new(0),
             wasteful: AtomicBool::new(false),
@@ -79,6 +82,15 @@ impl Segment {
 
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Whether the manifest has it as sealed, too.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_listed(&self) {
+        self.listed.store(true, Ordering::Release);
     }
 
     pub(crate) fn payload_bytes(&self) -> u64 {

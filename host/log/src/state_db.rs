@@ -81,17 +81,21 @@ impl StateDb {
             write_bytes: CACHE_BYTES,
             read_bytes: CACHE_BYTES,
         };
-        let path = format!("{folder}/state.redb");
-        let there = volume.list(&folder)?.iter().any(|name| name == "state.redb");
-        let file = DbFile::new(volume.clone(), caches, path);
-        if there {
-            file.open_writer()?;
-            // A crash may have come between making the file and its first commit.
-            file.with_writer(fill)?;
-        } else {
+        let (new, path) = (format!("{folder}/state.new"), format!("{folder}/state.redb"));
+        let there = volume.list(&folder)?;
+        if !there.iter().any(|name| name == "state.redb") {
+            // Made under another name, so that a crash leaves a whole database or none.
+            if there.iter().any(|name| name == "state.new") {
+                volume.remove(&new)?;
+            }
+            let file = DbFile::new(volume.clone(), caches, new.clone());
             file.create(create_tables)?;
+            file.close();
+            volume.rename(&new, &path)?;
             volume.sync_folder(&folder)?;
         }
+        let file = DbFile::new(volume, caches, path);
+        file.open_writer()?;
         Ok(Self { file })
     }
 
@@ -199,17 +203,6 @@ impl StateDb {
             Ok(pairs)
         })
     }
-}
-
-fn fill(database: &Database) -> Result<(), StoreError> {
-    let mut txn = database.begin_write()?;
-    if txn.list_tables()?.next().is_some() {
-        txn.abort()?;
-        return Ok(());
-    }
-    create_tables(&txn)?;
-    txn.set_quick_repair(true);
-    Ok(txn.commit()?)
 }
 
 fn create_tables(txn: &WriteTransaction) -> Result<(), StoreError> {

@@ -44,6 +44,13 @@ pub trait Volume: Debug + Send + Sync {
     /// Those of the system.
     fn remove(&self, path: &str) -> io::Result<()>;
 
+    /// Gives a file another name, in the same folder.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Names of the files in a folder, in no order.
     ///
     /// # Errors

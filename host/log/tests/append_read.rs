@@ -1,5 +1,7 @@
 //! What was appended is read: same bytes, right offsets, from memory and from disk, before and after a restart.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! What is deleted or expired goes, everything else stays, and the disk comes back.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::os::unix::fs::MetadataExt;

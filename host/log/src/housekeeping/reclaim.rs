@@ -70,7 +70,7 @@ pub(super) fn reclaim(shard: &Shard) -> Result<(), StoreError> {
     let sealed: Vec<Arc<Segment>> = shard
         .segments()
         .values()
-        .filter(|segment| segment.is_sealed())
+        .filter(|segment| segment.is_listed())
         .cloned()
         .collect();
     let mut live = live(shard);

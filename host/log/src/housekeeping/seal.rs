@@ -14,17 +14,20 @@ pub(super) fn seal(shard: &Shard) -> Result<(), StoreError> {
         .segments()
         .range(..active)
         .map(|(_, segment)| segment)
-        .filter(|segment| !segment.is_sealed())
+        .filter(|segment| !segment.is_listed())
         .cloned()
         .collect();
     for segment in unsealed {
-        segment.seal()?;
+        if !segment.is_sealed() {
+            segment.seal()?;
+        }
         // A segment that the manifest has as sealed is not replayed, so the checkpoint has to contain its groups.
         checkpoint(shard, || ManifestChange {
             segments: vec![segment.row()],
             ranges: ranges_in(shard, &segment),
             ..ManifestChange::default()
         })?;
+        segment.set_listed();
     }
     Ok(())
 }

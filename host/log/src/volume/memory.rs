@@ -49,6 +49,13 @@ impl Volume for MemoryVolume {
         self.files().remove(path).map(drop).ok_or_else(not_found)
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = self.files();
+        let file = files.remove(from).ok_or_else(not_found)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         let prefix = format!("{folder}/");
         let names = self

@@ -7,6 +7,8 @@
     reason = "helpers: each test binary uses its own part of them"
 )]
 
+pub mod disk;
+
 use bytes::BytesMut;
 use weir_batch::{Batch, BatchBuilder, iter_batches};
 use weir_log::{
