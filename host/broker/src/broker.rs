@@ -37,6 +37,9 @@ pub struct BrokerConfig {
     pub runtime: RuntimeConfig,
     /// The broker's own bounds.
     pub limits: Limits,
+    /// Where the partitions are, instead of in `storage`. For tests that inject faults.
+    #[doc(hidden)]
+    pub log_storage: Option<weir_log::Storage>,
 }
 
 impl BrokerConfig {
@@ -47,6 +50,7 @@ impl BrokerConfig {
             log: LogConfig::default(),
             runtime: RuntimeConfig::default(),
             limits: Limits::default(),
+            log_storage: None,
         }
     }
 }
@@ -173,6 +177,7 @@ fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>), 
         log,
         mut runtime,
         limits,
+        log_storage,
     } = config;
     let folder = match storage {
         Storage::Folder(folder) => Some(folder),
@@ -188,10 +193,10 @@ fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>), 
         .load()
         .map_err(|error: MetaError| corrupt(error.to_string()))?;
 
-    let log_storage = match &folder {
+    let log_storage = log_storage.unwrap_or_else(|| match &folder {
         Some(folder) => weir_log::Storage::Folder(folder.shards()),
         None => weir_log::Storage::Memory,
-    };
+    });
     let log = Log::open(log_storage, log).map_err(|error| OpenError::Log {
         what: error.to_string(),
     })?;

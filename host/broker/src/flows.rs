@@ -19,9 +19,15 @@ impl Broker {
     /// [`ErrorKind::FlowAlreadyExists`], [`ErrorKind::OffsetOutOfRange`] for the start, [`ErrorKind::LimitExceeded`];
     /// [`ErrorKind::StorageFull`], [`ErrorKind::Storage`], [`ErrorKind::ShuttingDown`].
     pub async fn create_flow(&self, spec: FlowSpec) -> Result<FlowInfo, BrokerError> {
-        self.core
+        let spec = flow::check(&self.core, spec)?;
+        // Outside of the change: compiling may take seconds, and what is loaded is there when the flow starts.
+        let loaded = flow::load(&self.core, &spec, Arc::default()).await?;
+        let made = self
+            .core
             .change(move |core| async move { create(&core, spec).await })
-            .await
+            .await;
+        drop(loaded);
+        made
     }
 
     /// All flows, by name, without their logs.
@@ -112,8 +118,6 @@ async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerErro
         start_offsets,
         pause: None,
     };
-    let trial = Flow::new(row.clone(), 0);
-    flow::load(core, &trial).await?;
     let row = core.blocking(move |core| Ok(core.meta.create_flow(row)?)).await?;
     let flow = Arc::new(Flow::new(row, core.limits.flow_log_lines_max));
     {

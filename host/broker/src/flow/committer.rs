@@ -150,10 +150,13 @@ impl Committer {
             .in_flight
             .front_mut()
             .expect("the caller looked: an entry is on its way");
-        (&mut front.receipt).await?;
+        // It stays where it is until it is answered: whoever waits here may be interrupted.
+        let answer = (&mut front.receipt).await;
+        let answered = self.in_flight.pop_front();
+        answer?;
         if let Some(InFlight {
             shard, pass, stats, ..
-        }) = self.in_flight.pop_front()
+        }) = answered
         {
             if pass {
                 self.window.committed(shard);

@@ -9,7 +9,8 @@ use weir_runtime::{Level, LogSink};
 const LINE_BYTES_MAX: usize = 1024;
 
 /// A ring of lines.
-#[derive(Debug)]
+/// The default keeps none.
+#[derive(Debug, Default)]
 pub(crate) struct FlowLog {
     lines_max: usize,
     lines: Mutex<VecDeque<String>>,

@@ -9,9 +9,10 @@ use tokio::task::JoinSet;
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::handle::Running;
+use crate::flow::log::FlowLog;
 use crate::flow::runner::{Runner, gone_reason};
 use crate::flow::work::FlowWork;
-use crate::flow::{Flow, FlowStatus, Pause};
+use crate::flow::{Flow, FlowSpec, FlowStatus, Pause};
 use crate::meta::FlowRow;
 use crate::plugin::PluginRef;
 use crate::{BrokerError, ErrorKind, Topic};
@@ -60,7 +61,7 @@ impl Supervisor {
             .iter()
             .map(|name| self.core.topic(name).map_err(|_| gone(name)));
         let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
-        let work = load(&self.core, &self.flow).await?;
+        let work = load(&self.core, spec, Arc::clone(self.flow.log())).await?;
         Ok((Arc::new(work), source, sinks))
     }
 
@@ -83,6 +84,7 @@ impl Supervisor {
         let mut partitions = 0;
         let mut pause_reason: Option<Pause> = None;
         let mut stopping = false;
+        self.flow.works();
         loop {
             let wanted = source_state.borrow_and_update().partitions.len() as u32;
             while partitions < wanted && !stopping {
@@ -98,7 +100,6 @@ impl Supervisor {
                 runners.spawn(runner.run());
                 partitions += 1;
             }
-            self.flow.works();
             if stopping && runners.is_empty() {
                 return pause_reason;
             }
@@ -170,10 +171,13 @@ fn pause(reason: String) -> Pause {
     }
 }
 
-/// Loads the flow's plugins and sets them up once, on the threads for compiling.
-pub(crate) async fn load(core: &Arc<Core>, flow: &Flow) -> Result<FlowWork, BrokerError> {
-    let spec = flow.spec().clone();
-    let log = Arc::clone(flow.log());
+/// Loads the plugins of a flow and sets them up once, on the threads for compiling.
+pub(crate) async fn load(
+    core: &Arc<Core>,
+    spec: &FlowSpec,
+    log: Arc<FlowLog>,
+) -> Result<FlowWork, BrokerError> {
+    let spec = spec.clone();
     let mut rows = Vec::with_capacity(spec.plugins.len());
     for reference in &spec.plugins {
         let (_, row) = core.registry.resolve(&PluginRef::parse(reference)?)?;
