@@ -4,4 +4,6 @@ mod administering;
 mod connecting;
 mod consuming;
 mod producing;
+mod retrying;
+mod seeking;
 mod support;
