@@ -2,8 +2,8 @@
 //!
 //! The batches of one partition in one group are a **run**, a string of bytes. It is cut into rows whose sizes just
 //! fill redb's pages, because redb gives a value over 4 KiB pages of the next power of two. A row is named by the
-//! first batch that *begins* in it, so that the batch with an offset is found with one lookup and begins in the row
-//! found.
+//! first batch that *begins* in it, so that one lookup finds the row in which the batch with an offset begins; rows in
+//! which no batch begins are further parts of the row before.
 
 use crate::PartitionId;
 
@@ -18,8 +18,8 @@ const LEAF_OVERHEAD: usize = 8 + ROW_KEY_LEN;
 
 pub(crate) type RowKey = [u8; ROW_KEY_LEN];
 
-/// The key of the row in which the batch with `base_offset` begins (`part` 0), or of the `part`-th row after it in
-/// which no batch begins because that batch goes on.
+/// The key of the row in which the batch with `base_offset` is the first to begin (`part` 0), or of the `part`-th row
+/// after that one, if no batch begins in those.
 pub(crate) fn row_key(partition: PartitionId, base_offset: i64, part: u32) -> RowKey {
     let mut key = [0; ROW_KEY_LEN];
     key[..8].copy_from_slice(&partition.to_key());
@@ -105,38 +105,36 @@ pub(crate) fn write_run<E>(
     let total: usize = batches.iter().map(|(_, bytes)| bytes.len()).sum();
     let mut left = total;
     let mut batches = batches.iter().copied();
-    // The batch that is being written, what is left of it, and how many rows it has gone through without another
-    // batch beginning in them.
-    let mut current: (i64, &[u8]) = (0, &[]);
-    let mut part = 0;
+    // What is left of the batch that is being written, and the last row's key.
+    let mut current: &[u8] = &[];
+    let (mut first, mut part) = (0, 0);
     while left > 0 {
         let row_len = next_row_len(left, total, order_max);
         left -= row_len;
         let mut room = row_len;
-        let skip = current.1.len().min(room);
+        let skip = current.len().min(room);
         let mut begins = None;
         scratch.clear();
         scratch.extend_from_slice(&(skip as u32).to_le_bytes());
         scratch.extend_from_slice(&leader_epoch.to_le_bytes());
         while room > 0 {
-            if current.1.is_empty() {
-                let Some(next) = batches.next() else { break };
-                current = next;
-                part = 0;
-                begins = begins.or(Some(next.0));
+            if current.is_empty() {
+                let Some((base_offset, bytes)) = batches.next() else {
+                    break;
+                };
+                current = bytes;
+                begins = begins.or(Some(base_offset));
             }
-            let (now, rest) = current.1.split_at(current.1.len().min(room));
+            let (now, rest) = current.split_at(current.len().min(room));
             scratch.extend_from_slice(now);
-            current.1 = rest;
+            current = rest;
             room -= now.len();
         }
-        let key = match begins {
-            Some(base_offset) => row_key(partition, base_offset, 0),
-            None => {
-                part += 1;
-                row_key(partition, current.0, part)
-            }
-        };
+        match begins {
+            Some(base_offset) => (first, part) = (base_offset, 0),
+            None => part += 1,
+        }
+        let key = row_key(partition, first, part);
         emit(&key, scratch)?;
     }
     Ok(())
@@ -202,7 +200,7 @@ mod tests {
                 starts.push((at, *base));
                 at += bytes.len();
             }
-            let mut at = 0;
+            let (mut at, mut last) = (0, (0, 0));
             for (key, value) in &rows {
                 let row = Row::parse(value).unwrap();
                 let begins = starts.iter().find(|(start, _)| (at..at + row.bytes.len()).contains(start));
@@ -211,8 +209,9 @@ mod tests {
                     Some((start, first)) => {
                         prop_assert_eq!((base, part, row.skip), (*first, 0, start - at));
                     }
-                    None => prop_assert!(part > 0 && row.skip == row.bytes.len()),
+                    None => prop_assert_eq!((base, part, row.skip), (last.0, last.1 + 1, row.bytes.len())),
                 }
+                last = (base, part);
                 at += row.bytes.len();
             }
 

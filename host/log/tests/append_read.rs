@@ -136,3 +136,44 @@ fn batches_larger_than_a_row_or_a_group_come_back() {
     // As many as fit.
     assert_eq!(partition.read(0, 70_000).unwrap().next_offset, 6);
 }
+
+#[test]
+fn batches_of_all_sizes_are_found_by_any_offset() {
+    let log = Log::open(Storage::Memory, small()).unwrap();
+    let partition = partition(&log, P);
+    let mut seed = 5u64;
+    let mut random = |below: u64| {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (seed >> 33) % below
+    };
+    // Submitted together, so that they are joined: small ones between ones that take many rows.
+    let receipts: Vec<_> = (0..400)
+        .map(|i| {
+            let len = [40, 900, 9_000, 70_000, 300_000][random(5) as usize] + random(500) as usize;
+            let records = 1 + random(3);
+            submit(
+                &log,
+                P,
+                batch((0..records).map(|_| vec![i as u8; len / records as usize])),
+            )
+        })
+        .collect();
+    let places: Vec<_> = receipts
+        .into_iter()
+        .map(|receipt| receipt.wait().unwrap().appends[0])
+        .collect();
+    for _ in 0..2 {
+        for place in &places {
+            for offset in place.base_offset..=place.last_offset {
+                let fetched = partition.read(offset, 1).unwrap();
+                assert_eq!(fetched.next_offset, place.last_offset + 1);
+                let header = weir_batch::BatchHeader::parse(&fetched.batches).unwrap();
+                assert_eq!(header.base_offset, place.base_offset);
+            }
+        }
+        log.roll().unwrap();
+        log.reclaim_now().unwrap();
+    }
+}

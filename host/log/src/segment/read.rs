@@ -147,6 +147,8 @@ struct Assembler {
     expected: i64,
     /// Leader epoch it has to have.
     epoch: i32,
+    /// The last row.
+    row: (i64, u32),
 }
 
 impl Assembler {
@@ -191,6 +193,7 @@ impl Assembler {
             checked: 0,
             expected,
             epoch: row.leader_epoch,
+            row: (base_offset, part),
         })
     }
 
@@ -206,13 +209,14 @@ impl Assembler {
                 // The header is cut off as well: what it says is checked once it is whole.
                 Err(_) => row.skip,
             };
-            let goes_on = part > 0 && row.skip == row.bytes.len() && base_offset == self.expected;
+            let goes_on = row.skip == row.bytes.len() && (base_offset, part) == (self.row.0, self.row.1 + 1);
             let begins = part == 0 && row.skip < row.bytes.len() && base_offset > self.expected;
             row.skip == missing && (goes_on || begins)
         };
         if !fits {
             return Err(damaged(self.expected, "a row is missing"));
         }
+        self.row = (base_offset, part);
         self.out.extend_from_slice(row.bytes);
         // The batch that is begun keeps the epoch of its own row; the ones after it have that of this row, and a run
         // has one epoch.
