@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Each line is one configuration: durable MB/s of 64 KiB batches of 1 KiB records into one partition and into 16,
-//! bytes on disk per byte of batches, MB/s read back from disk, and the time of a single small append. Before it the
+//! milliseconds of processor per 100 MB of the first, bytes on disk per byte of batches, MB/s read back from disk, and the time of a single small append. Before it the
 //! disk's own figures: append and fdatasync of plain files. Only figures of one run are comparable.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use weir_batch::BatchBuilder;
-use weir_log::{Append, Durability, Entry, Log, LogConfig, PartitionConfig, PartitionId, Storage};
+use weir_log::{Append, Durability, Entry, Log, LogConfig, Partition, PartitionConfig, PartitionId, Storage};
 
 const MIB: f64 = 1e6;
 
@@ -106,27 +106,157 @@ fn compare(args: &[String]) {
     ));
 
     println!(
-        "{:<16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>18}",
-        "", "1x64K", "16x64K", "1x8K", "1x100B", "read", "disk", "disk 8K", "append p50/p99 us"
+        "{:<16} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>7} {:>18}",
+        "",
+        "1x64K",
+        "cpu ms",
+        "16x64K",
+        "cpu ms",
+        "1x8K",
+        "1x100B",
+        "read",
+        "cpu ms",
+        "disk",
+        "disk 8K",
+        "append p50/p99 us"
     );
     for (name, config) in cases {
         if only.is_some_and(|only| !name.contains(only.as_str())) {
             continue;
         }
-        let folder = root.join("case");
-        let bytes = mib << 20;
-        let (one, disk, read) = throughput(&folder, &config, 1, 65_000, 1024, bytes, true);
-        let (many, ..) = throughput(&folder, &config, 16, 65_000, 1024, bytes, false);
-        let (small, disk_small, _) = throughput(&folder, &config, 1, 8_000, 1024, bytes / 2, false);
-        let (tiny, ..) = throughput(&folder, &config, 1, 65_000, 100, bytes, false);
-        let (p50, p99) = latency(&folder, &config);
+        let case = Case {
+            folder: root.join("case"),
+            config,
+            bytes: mib << 20,
+        };
+        let one = case.run(1, 65_000, 1024, true);
+        let many = case.run(16, 65_000, 1024, false);
+        let small = case.run(1, 8_000, 1024, false);
+        let tiny = case.run(1, 65_000, 100, false);
+        let (p50, p99) = case.latency();
         println!(
-            "{name:<16} {one:>9.0} {many:>9.0} {small:>9.0} {tiny:>9.0} {read:>9.0} {disk:>7.3} {disk_small:>9.3} {:>9.0}/{:.0}",
+            "{name:<16} {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>8.3} {:>7.3} {:>9.0}/{:.0}",
+            one.write.rate,
+            one.write.cpu_ms,
+            many.write.rate,
+            many.write.cpu_ms,
+            small.write.rate,
+            tiny.write.rate,
+            one.read.rate,
+            one.read.cpu_ms,
+            one.disk,
+            small.disk,
             p50 * 1e6,
             p99 * 1e6
         );
     }
+    println!("largest resident memory: {} MB", status("VmHWM:") / 1000);
     let _ = fs::remove_dir_all(&root);
+}
+
+/// A line of this process's status, in kB.
+fn status(line: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let value = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();
+    value.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Processor time of this process so far.
+fn cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    // User and system time in hundredths of a second, after the name, which ends with a parenthesis.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// What moving some bytes took.
+#[derive(Default)]
+struct Moved {
+    /// MB/s.
+    rate: f64,
+    /// Processor time for 100 MB.
+    cpu_ms: f64,
+}
+
+fn measure(work: impl FnOnce() -> usize) -> Moved {
+    let (begun, cpu_begun) = (Instant::now(), cpu());
+    let bytes = work() as f64;
+    Moved {
+        rate: bytes / MIB / begun.elapsed().as_secs_f64(),
+        cpu_ms: (cpu() - cpu_begun).as_secs_f64() * 1e3 / (bytes / 1e8),
+    }
+}
+
+struct Figures {
+    write: Moved,
+    read: Moved,
+    /// Bytes on disk per byte of batches.
+    disk: f64,
+}
+
+struct Case {
+    folder: PathBuf,
+    config: LogConfig,
+    bytes: usize,
+}
+
+impl Case {
+    fn run(&self, partitions: u32, batch_bytes: usize, record: usize, read: bool) -> Figures {
+        let log = open(&self.folder, &self.config);
+        let ids: Vec<PartitionId> = (0..partitions)
+            .map(|index| PartitionId { topic: 1, index })
+            .collect();
+        let partitions: Vec<_> = ids
+            .iter()
+            .map(|&id| log.ensure_partition(id, PartitionConfig::default()).unwrap())
+            .collect();
+        let template = batch(batch_bytes, record);
+        let count = self.bytes / template.len();
+        let write = measure(|| {
+            // As a connection would: the bytes come from elsewhere.
+            let next = |i: usize| submit(&log, ids[i % ids.len()], BytesMut::from(&template[..]));
+            let receipts: Vec<_> = (0..count).map(next).collect();
+            receipts
+                .into_iter()
+                .for_each(|receipt| drop(receipt.wait().unwrap()));
+            count * template.len()
+        });
+        log.reclaim_now().unwrap();
+        let disk = used_bytes(&self.folder) as f64 / (count * template.len()) as f64;
+        let read = if read {
+            measure(|| partitions.iter().map(read_all).sum())
+        } else {
+            Moved::default()
+        };
+        log.close();
+        Figures { write, read, disk }
+    }
+
+    /// p50 and p99 of one small durable append at a time, in seconds.
+    fn latency(&self) -> (f64, f64) {
+        let log = open(&self.folder, &self.config);
+        let id = PartitionId { topic: 1, index: 0 };
+        log.ensure_partition(id, PartitionConfig::default()).unwrap();
+        let template = batch(1_100, 1_024);
+        let times = (0..2_000).map(|_| {
+            let batch = BytesMut::from(&template[..]);
+            let begun = Instant::now();
+            submit(&log, id, batch).wait().unwrap();
+            begun.elapsed()
+        });
+        percentiles(times.collect())
+    }
+}
+
+fn read_all(partition: &Partition) -> usize {
+    let (mut next, mut bytes) = (0, 0);
+    while next < partition.high_watermark() {
+        let fetched = partition.read(next, 1 << 20).unwrap();
+        next = fetched.next_offset;
+        bytes += fetched.batches.len();
+    }
+    bytes
 }
 
 /// A batch of about `bytes` of records with random-looking values of `record` bytes.
@@ -158,73 +288,6 @@ fn submit(log: &Log, id: PartitionId, batch: BytesMut) -> weir_log::Receipt {
         durability: Durability::Fsync,
     };
     log.submit_blocking(log.shard_of(id), entry).unwrap()
-}
-
-/// MB/s written, bytes on disk per byte of batches, MB/s read.
-fn throughput(
-    folder: &Path,
-    config: &LogConfig,
-    partitions: u32,
-    batch_bytes: usize,
-    record: usize,
-    total: usize,
-    read: bool,
-) -> (f64, f64, f64) {
-    let log = open(folder, config);
-    let ids: Vec<PartitionId> = (0..partitions)
-        .map(|index| PartitionId { topic: 1, index })
-        .collect();
-    let partitions: Vec<_> = ids
-        .iter()
-        .map(|&id| log.ensure_partition(id, PartitionConfig::default()).unwrap())
-        .collect();
-    let template = batch(batch_bytes, record);
-    let count = total / template.len();
-    let begun = Instant::now();
-    let receipts: Vec<_> = (0..count)
-        .map(|i| {
-            // As a connection would: the bytes come from elsewhere.
-            submit(&log, ids[i % ids.len()], BytesMut::from(&template[..]))
-        })
-        .collect();
-    for receipt in receipts {
-        receipt.wait().unwrap();
-    }
-    let written = (count * template.len()) as f64;
-    let rate = written / MIB / begun.elapsed().as_secs_f64();
-    log.reclaim_now().unwrap();
-    let disk = used_bytes(folder) as f64 / written;
-    let mut read_rate = 0.0;
-    if read {
-        let begun = Instant::now();
-        let mut bytes = 0;
-        for partition in &partitions {
-            let mut next = 0;
-            while next < partition.high_watermark() {
-                let fetched = partition.read(next, 1 << 20).unwrap();
-                next = fetched.next_offset;
-                bytes += fetched.batches.len();
-            }
-        }
-        read_rate = bytes as f64 / MIB / begun.elapsed().as_secs_f64();
-    }
-    log.close();
-    (rate, disk, read_rate)
-}
-
-/// p50 and p99 of one small durable append at a time, in seconds.
-fn latency(folder: &Path, config: &LogConfig) -> (f64, f64) {
-    let log = open(folder, config);
-    let id = PartitionId { topic: 1, index: 0 };
-    log.ensure_partition(id, PartitionConfig::default()).unwrap();
-    let template = batch(1_100, 1_024);
-    let times = (0..2_000).map(|_| {
-        let batch = BytesMut::from(&template[..]);
-        let begun = Instant::now();
-        submit(&log, id, batch).wait().unwrap();
-        begun.elapsed()
-    });
-    percentiles(times.collect())
 }
 
 fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {

@@ -18,6 +18,9 @@ use crate::{Append, AppendError, Appended, Committed, Durability, Entry, KvOp, P
 /// Leader epoch of every batch, as long as there is one node.
 pub(crate) const LEADER_EPOCH: i32 = 0;
 
+/// Room behind a batch that is not worth a copy.
+const SPARE_BYTES_MAX: usize = 4096;
+
 /// Entries that are written together, with everything about them decided.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
@@ -251,6 +254,10 @@ impl Group {
             producer: sequenced(header),
         }));
         self.batch_bytes += bytes.len();
+        if bytes.capacity() > bytes.len() + bytes.len() / 2 + SPARE_BYTES_MAX {
+            // It stays in memory for a while, and what it has room for would stay as well.
+            bytes = BytesMut::from(&bytes[..]);
+        }
         let run = self.runs.entry(partition.id).or_insert_with(|| Run {
             partition: partition.clone(),
             end: base_offset,
@@ -274,7 +281,8 @@ impl Group {
                     .runs
                     .get(partition)
                     .map_or_else(|| state.end(), |run| run.end);
-                if *offset <= state.log_start() || *offset > end {
+                let dropped = self.dropped_topics.contains(&partition.topic);
+                if dropped || *offset <= state.log_start() || *offset > end {
                     return;
                 }
             }

@@ -343,14 +343,8 @@ impl Inner {
         self.shards.iter().for_each(|shard| shard.queue.close());
         running.writers.into_iter().for_each(join);
         for shard in &self.shards {
-            let snapshot = Snapshot::freeze(shard);
-            if !snapshot.dirty.is_empty()
-                && let Err(error) = shard
-                    .state
-                    .checkpoint(Some(&snapshot), &ManifestChange::default())
-            {
-                // The segments have it; the next start takes a little longer.
-                tracing::warn!(shard = shard.id, %error, "the last checkpoint failed");
+            if shard.is_flushed() {
+                last_checkpoint(shard);
             }
             shard.set_closed();
             shard.partitions.all().iter().for_each(|partition| {
@@ -369,6 +363,18 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+fn last_checkpoint(shard: &Shard) {
+    let snapshot = Snapshot::freeze(shard);
+    if !snapshot.dirty.is_empty()
+        && let Err(error) = shard
+            .state
+            .checkpoint(Some(&snapshot), &ManifestChange::default())
+    {
+        // The segments have it; the next start takes a little longer.
+        tracing::warn!(shard = shard.id, %error, "the last checkpoint failed");
     }
 }
 

@@ -18,8 +18,11 @@ impl OpenSegments {
         }
     }
 
-    /// Takes note that a sealed segment was read.
+    /// Takes note that a segment is about to be read.
     pub(crate) fn note(&self, segment: &Arc<Segment>) {
+        if !segment.is_sealed() {
+            return;
+        }
         let mut surplus = Vec::new();
         {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,6 +16,8 @@ use crate::{LogError, PartitionConfig, PartitionId, PartitionStats, ReadError};
 const TIME_READ_BYTES: usize = 256 << 10;
 /// The most that the records of a batch may take uncompressed when a time is looked for in it.
 const UNCOMPRESSED_BYTES_MAX: usize = 256 << 20;
+/// The most that one read gives, whatever is asked for, apart from a single batch that is larger.
+const READ_BYTES_MAX: usize = 64 << 20;
 /// Times that a read begins anew because the segment it went to was replaced or removed meanwhile.
 const RETRIES_MAX: usize = 16;
 
@@ -107,6 +109,7 @@ impl Partition {
     /// [`ReadError`]. [`ReadError::Corrupt`] is about the batch at the offset asked for: damage further on is
     /// reported by the read that gets there.
     pub fn read(&self, offset: i64, max_bytes: usize) -> Result<Fetched, ReadError> {
+        let max_bytes = max_bytes.min(READ_BYTES_MAX);
         for _ in 0..RETRIES_MAX {
             let (log_start, end) = self.bounds()?;
             if offset < log_start || offset > end {
@@ -131,9 +134,7 @@ impl Partition {
                 end: range.end.min(end),
                 max_bytes,
             };
-            if range.segment.is_sealed() {
-                self.shard.open_segments.note(&range.segment);
-            }
+            self.shard.open_segments.note(&range.segment);
             match range.segment.read(selection) {
                 Ok((batches, next_offset)) => return Ok(self.fetched(batches.freeze(), next_offset)),
                 // It was rewritten, or there is nothing live in it any more.
@@ -170,6 +171,7 @@ impl Partition {
         let (log_start, end) = self.bounds()?;
         let ranges = self.state.ranges().clone();
         for range in ranges.iter().filter(|range| range.max_timestamp >= timestamp_ms) {
+            self.shard.open_segments.note(&range.segment);
             let index = match range.segment.partition_index(self.state.id) {
                 Ok(index) => index,
                 Err(StoreError::Gone) => continue,

@@ -117,6 +117,19 @@ impl Queue {
         self.arrived.notify_all();
     }
 
+    /// Refuses what waits. For when there is nobody to do it.
+    pub(crate) fn clear(&self) {
+        let (entries, commands) = {
+            let mut waiting = self.waiting();
+            (
+                std::mem::take(&mut waiting.entries),
+                std::mem::take(&mut waiting.commands),
+            )
+        };
+        // Whoever waits for an answer is told by its other end going away.
+        drop((entries, commands));
+    }
+
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.bytes_max - self.room.available_permits().min(self.bytes_max)
     }

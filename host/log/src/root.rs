@@ -1,6 +1,8 @@
 //! The folder above the shards: who may use it, and what it was made with.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -45,7 +47,7 @@ impl Root {
                     // Nothing of a newer format is touched, not even to lock it.
                     read_format(&*volume)?;
                 }
-                fs::create_dir_all(&path).map_err(|error| OpenError::Io {
+                create_folder(&path).map_err(|error| OpenError::Io {
                     what: format!("making {}", path.display()),
                     error: error.to_string(),
                 })?;
@@ -61,6 +63,19 @@ impl Root {
         };
         Ok(Self { volume, shards, lock })
     }
+}
+
+/// Makes a folder and those above it, durably.
+fn create_folder(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::create_dir_all(&path)?;
+    for folder in missing {
+        if let Some(parent) = folder.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+    }
+    Ok(())
 }
 
 fn read_format(volume: &dyn Volume) -> Result<Option<Format>, OpenError> {

@@ -41,6 +41,8 @@ pub(crate) struct Shard {
     /// The segment that is written to.
     active: AtomicU64,
     closed: AtomicBool,
+    /// The writer has ended, and everything it applied is on disk.
+    flushed: AtomicBool,
 }
 
 /// What a shard has done since it was opened.
@@ -81,6 +83,7 @@ impl Shard {
             prepared: Mutex::default(),
             active: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            flushed: AtomicBool::new(false),
         }
     }
 
@@ -106,6 +109,15 @@ impl Shard {
 
     pub(crate) fn set_closed(&self) {
         self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether a last checkpoint may be taken: one that is ahead of the segments would be wrong.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.flushed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_flushed(&self) {
+        self.flushed.store(true, Ordering::Release);
     }
 
     /// Id of the segment that is written to. All before it are to be sealed.

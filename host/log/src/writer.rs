@@ -89,6 +89,8 @@ impl Writer {
 
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
+        // Nobody waits for a writer that is gone, whatever made it go.
+        let _gone = Gone(self.shard.clone());
         loop {
             match self
                 .shard
@@ -109,8 +111,11 @@ impl Writer {
                     let _ = self.flush();
                 }
                 Work::Closed => {
-                    if let Err(error) = self.flush() {
-                        tracing::error!(shard = self.shard.id, %error, "the last relaxed entries are not on disk");
+                    match self.flush() {
+                        Ok(()) => self.shard.set_flushed(),
+                        Err(error) => {
+                            tracing::error!(shard = self.shard.id, %error, "the last relaxed entries are not on disk");
+                        }
                     }
                     return;
                 }
@@ -285,6 +290,16 @@ impl Writer {
         self.synced();
         tracing::info!(shard = self.shard.id, rewritten = lost.len(), "writing goes on");
         Ok(())
+    }
+}
+
+/// Ends the queue with the writer.
+struct Gone(Arc<Shard>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.queue.close();
+        self.0.queue.clear();
     }
 }
 

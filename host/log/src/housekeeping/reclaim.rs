@@ -24,6 +24,7 @@ pub(super) fn count_dead(shard: &Shard) -> Result<(), StoreError> {
         if first.base >= log_start || first.dead_at == log_start {
             continue;
         }
+        shard.open_segments.note(&first.segment);
         let dead_bytes = first
             .segment
             .partition_index(partition.id)?

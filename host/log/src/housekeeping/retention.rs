@@ -15,7 +15,7 @@ pub(super) fn retain(shard: &Shard) -> Result<(), StoreError> {
         if config == PartitionConfig::default() {
             continue;
         }
-        let offset = first_kept(&partition, &config, now_ms)?;
+        let offset = first_kept(shard, &partition, &config, now_ms)?;
         if offset > partition.log_start() {
             let change = Op::LogStart {
                 partition: partition.id,
@@ -48,6 +48,7 @@ fn first_kept(partition: &PartitionState, config: &PartitionConfig, now_ms: i64)
                 kept = kept.max(range.end);
                 continue;
             }
+            shard.open_segments.note(&range.segment);
             let index = range.segment.partition_index(partition.id)?;
             let until = range.dead_bytes + surplus;
             let entry = index
@@ -66,6 +67,7 @@ fn first_kept(partition: &PartitionState, config: &PartitionConfig, now_ms: i64)
                 kept = kept.max(range.end);
                 continue;
             }
+            shard.open_segments.note(&range.segment);
             let index = range.segment.partition_index(partition.id)?;
             let entry = index.entries().iter().find(|entry| entry.max_timestamp >= oldest);
             kept = kept.max(entry.map_or(range.base, |entry| entry.base_offset));

@@ -30,6 +30,7 @@ struct Copied {
 /// Copies what lives of a sealed segment to a new file, which takes the place of the old one. Batches that were
 /// written in small groups are joined to full rows on the way.
 pub(super) fn rewrite(shard: &Shard, segment: &Arc<Segment>) -> Result<(), StoreError> {
+    shard.open_segments.note(segment);
     let old = segment.row();
     let new = SegmentRow {
         generation: old.generation + 1,
