@@ -33,7 +33,12 @@ pub(super) fn retain(shard: &Shard) -> Result<(), StoreError> {
 }
 
 /// The first offset that the partition is to keep. Exact to an entry of the index: never less is kept than asked for.
-fn first_kept(partition: &PartitionState, config: &PartitionConfig, now_ms: i64) -> Result<i64, StoreError> {
+fn first_kept(
+    shard: &Shard,
+    partition: &PartitionState,
+    config: &PartitionConfig,
+    now_ms: i64,
+) -> Result<i64, StoreError> {
     let ranges = partition.ranges().clone();
     let mut kept = partition.log_start();
     if let Some(retention_bytes) = config.retention_bytes {
