@@ -1,5 +1,6 @@
 //! What a listener is bound with.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use weir_protocol::tuning;
 
 /// Address, certificate and bounds of a [`Listener`](crate::Listener).
-#[derive(Debug)]
 pub struct ListenerConfig {
     /// The UDP address; port 0 takes a free one.
     pub addr: SocketAddr,
@@ -15,6 +15,9 @@ pub struct ListenerConfig {
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key of the first certificate.
     pub key: PrivateKeyDer<'static>,
+    /// A secret that stays the same across restarts. With it the listener can tell the peers of a predecessor on the same
+    /// address that their connections are gone, after a crash too; otherwise they find out by their idle timeout.
+    pub reset_key: Option<[u8; 64]>,
     /// What peers may use.
     pub limits: ListenerLimits,
 }
@@ -26,8 +29,19 @@ impl ListenerConfig {
             addr,
             chain,
             key,
+            reset_key: None,
             limits: ListenerLimits::default(),
         }
+    }
+}
+
+impl fmt::Debug for ListenerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither of the keys.
+        f.debug_struct("ListenerConfig")
+            .field("addr", &self.addr)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
+use quinn::{Endpoint, ServerConfig, TokioRuntime, VarInt};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use weir_broker::Broker;
@@ -44,6 +44,7 @@ impl Listener {
             addr,
             chain,
             key,
+            reset_key,
             limits,
         } = config;
         let tls = tls::server_config(chain, key).map_err(|source| ListenError::Certificate { source })?;
@@ -57,7 +58,7 @@ impl Listener {
         let bound = |source| ListenError::Bind { addr, source };
         let socket = transport::bind(addr, limits.socket_buffer_bytes).map_err(bound)?;
         let endpoint = Endpoint::new(
-            EndpointConfig::default(),
+            transport::endpoint_config(reset_key),
             Some(server),
             socket,
             Arc::new(TokioRuntime),

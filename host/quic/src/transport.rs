@@ -2,8 +2,11 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 
-use quinn::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt};
+use aws_lc_rs::hmac;
+use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 use weir_protocol::tuning;
 
@@ -25,6 +28,23 @@ pub(crate) fn transport_config(limits: &ListenerLimits) -> TransportConfig {
         .ack_frequency_config(Some(acks))
         .max_idle_timeout(IdleTimeout::try_from(limits.idle_timeout).ok());
     transport
+}
+
+/// With a key, connection ids and reset tokens of an earlier endpoint with the same key are known as such (RFC 9000, section
+/// 10.3): packets of its connections are answered with a stateless reset.
+pub(crate) fn endpoint_config(reset_key: Option<[u8; 64]>) -> EndpointConfig {
+    let Some(reset_key) = reset_key else {
+        return EndpointConfig::default();
+    };
+    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &reset_key);
+    let id_key = hmac::sign(&reset_key, b"connection ids of the weir listener");
+    let id_key = id_key
+        .as_ref()
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    let mut config = EndpointConfig::new(Arc::new(reset_key));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
+    config
 }
 
 /// A UDP socket with room for bursts.

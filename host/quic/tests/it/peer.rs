@@ -38,12 +38,21 @@ impl Server {
     }
 
     pub(crate) async fn start_with(limits: ListenerLimits) -> Self {
+        Self::start_as(([127, 0, 0, 1], 0).into(), limits, None).await
+    }
+
+    pub(crate) async fn start_at(addr: SocketAddr, reset_key: Option<[u8; 64]>) -> Self {
+        Self::start_as(addr, ListenerLimits::default(), reset_key).await
+    }
+
+    async fn start_as(addr: SocketAddr, limits: ListenerLimits, reset_key: Option<[u8; 64]>) -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
         let broker = Broker::open(BrokerConfig::new(Storage::Memory)).await.unwrap();
-        let mut config = ListenerConfig::new(([127, 0, 0, 1], 0).into(), vec![certificate.clone()], key);
+        let mut config = ListenerConfig::new(addr, vec![certificate.clone()], key);
         config.limits = limits;
+        config.reset_key = reset_key;
         let listener = Listener::bind(config, broker.clone()).unwrap();
         Self {
             broker,

@@ -112,3 +112,40 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() {
     let error = weir_quic::Listener::bind(config, server.broker.clone()).unwrap_err();
     assert!(error.to_string().contains("belong together"), "{error}");
 }
+
+#[test]
+fn after_a_crash_peers_learn_at_once_that_their_connections_are_gone() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let here = runtime();
+    let crashing = runtime();
+    let reset_key = Some([7; 64]);
+    let server = crashing.block_on(Server::start_at(([127, 0, 0, 1], 0).into(), reset_key));
+    let addr = server.addr();
+    let (peer, mut producer) = here.block_on(async {
+        server.topic("t", 1, &[]).await;
+        let peer = server.connect().await;
+        let (producer, _) = peer.produce("t").await;
+        (peer, producer)
+    });
+    // Without a word to anybody, as a process that is killed.
+    crashing.shutdown_timeout(Duration::from_secs(10));
+    drop(server);
+    here.block_on(async {
+        let _next = loop {
+            // The socket is gone when the last task of the runtime is.
+            if std::net::UdpSocket::bind(addr).is_ok() {
+                break Server::start_at(addr, reset_key).await;
+            }
+            tokio::task::yield_now().await;
+        };
+        producer.send_batch(0, &batch(0, 1)).await;
+        let lost = tokio::time::timeout(Duration::from_secs(10), peer.connection.closed()).await;
+        assert!(matches!(lost, Ok(quinn::ConnectionError::Reset)), "{lost:?}");
+    });
+}
