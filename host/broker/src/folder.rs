@@ -39,7 +39,7 @@ struct Format {
 impl DataFolder {
     /// Makes the folder where it is missing, takes its lock and checks its format.
     ///
-    /// A folder of another or newer format is left exactly as it is, apart from the file `LOCK`.
+    /// A folder of another or newer format is left exactly as it is.
     ///
     /// # Errors
     /// - [`OpenError::Locked`] when another process holds the folder.
@@ -52,6 +52,8 @@ impl DataFolder {
             path: path.to_owned(),
             source,
         };
+        // Before the lock, which is a file that a folder of another format need not have.
+        check_format(&path)?;
         fs::create_dir_all(&path).map_err(|source| io_error(&path, source))?;
         let lock_path = path.join(LOCK_FILE);
         let lock = OpenOptions::new()
@@ -65,30 +67,9 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { path }),
             Err(TryLockError::Error(source)) => return Err(io_error(&lock_path, source)),
         }
-        let format_path = path.join(FORMAT_FILE);
-        match read_format(&format_path) {
-            Ok(Some(version)) if version > FORMAT_VERSION => {
-                return Err(OpenError::NewerFormat {
-                    path,
-                    found: version,
-                    known: FORMAT_VERSION,
-                });
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                if path.join("meta.redb").exists() {
-                    let what = format!("{FORMAT_FILE} is missing although the folder holds data");
-                    return Err(OpenError::Corrupt { path, what });
-                }
-                write_format(&format_path).map_err(|source| io_error(&format_path, source))?;
-            }
-            Err(source) if source.kind() == io::ErrorKind::InvalidData => {
-                return Err(OpenError::Corrupt {
-                    path,
-                    what: source.to_string(),
-                });
-            }
-            Err(source) => return Err(io_error(&format_path, source)),
+        if !check_format(&path)? {
+            let format_path = path.join(FORMAT_FILE);
+            write_format(&format_path).map_err(|source| io_error(&format_path, source))?;
         }
         Ok(Self(Arc::new(Inner { path, _lock: lock })))
     }
@@ -139,6 +120,32 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Whether the folder has a format, which then is one that this broker knows.
+fn check_format(folder: &Path) -> Result<bool, OpenError> {
+    let path = folder.to_owned();
+    match read_format(&folder.join(FORMAT_FILE)) {
+        Ok(Some(found)) if found > FORMAT_VERSION => Err(OpenError::NewerFormat {
+            path,
+            found,
+            known: FORMAT_VERSION,
+        }),
+        Ok(Some(_)) => Ok(true),
+        Ok(None) if folder.join("meta.redb").exists() => {
+            let what = format!("{FORMAT_FILE} is missing although the folder holds data");
+            Err(OpenError::Corrupt { path, what })
+        }
+        Ok(None) => Ok(false),
+        Err(source) if source.kind() == io::ErrorKind::InvalidData => Err(OpenError::Corrupt {
+            path,
+            what: source.to_string(),
+        }),
+        Err(source) => Err(OpenError::Io {
+            path: folder.join(FORMAT_FILE),
+            source,
+        }),
+    }
 }
 
 fn read_format(path: &Path) -> io::Result<Option<u32>> {
@@ -220,7 +227,7 @@ mod tests {
             "{error}"
         );
         assert_eq!(fs::read_to_string(folder.path().join(FORMAT_FILE)).unwrap(), text);
-        assert_eq!(listing(folder.path()), [LOCK_FILE, FORMAT_FILE]);
+        assert_eq!(listing(folder.path()), [FORMAT_FILE]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One flow: what it is asked to do, whether it runs, what it has done.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -18,6 +19,8 @@ pub(crate) struct Flow {
     status: watch::Sender<FlowStatus>,
     /// By source partition.
     counters: Mutex<Vec<Arc<Counters>>>,
+    /// Source partitions in which it waits for something, and for what.
+    waiting: Mutex<BTreeMap<u32, String>>,
     log: Arc<FlowLog>,
     /// What runs it. Taken and replaced only by whoever changes flows.
     running: Mutex<Option<Running>>,
@@ -38,6 +41,7 @@ impl Flow {
             row: Mutex::new(row),
             status: watch::Sender::new(status),
             counters: Mutex::default(),
+            waiting: Mutex::default(),
             log: Arc::new(FlowLog::new(log_lines_max)),
             running: Mutex::default(),
         }
@@ -76,23 +80,45 @@ impl Flow {
         self.status.send_replace(status);
     }
 
-    /// A running flow waits for something; one that is stopped or paused meanwhile stays so.
-    pub(crate) fn waits(&self, reason: String) {
+    /// It is set up.
+    pub(crate) fn started(&self) {
+        lock(&self.waiting).clear();
         self.status.send_if_modified(|status| {
-            let changes = !matches!(status, FlowStatus::Paused(_));
-            if changes {
-                *status = FlowStatus::Waiting { reason };
+            let starting = *status == FlowStatus::Starting;
+            if starting {
+                *status = FlowStatus::Running;
             }
-            changes
+            starting
         });
     }
 
-    /// It waits no longer.
-    pub(crate) fn works(&self) {
+    /// In one of its source partitions it has to wait.
+    pub(crate) fn waits(&self, partition: u32, reason: String) {
+        let mut waiting = lock(&self.waiting);
+        waiting.insert(partition, reason);
+        self.show_waiting(&waiting);
+    }
+
+    /// In one of its source partitions it gets on.
+    pub(crate) fn works(&self, partition: u32) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.remove(&partition).is_some() {
+            self.show_waiting(&waiting);
+        }
+    }
+
+    /// A flow that is paused meanwhile stays so.
+    fn show_waiting(&self, waiting: &BTreeMap<u32, String>) {
+        let shown = waiting
+            .first_key_value()
+            .map_or(FlowStatus::Running, |(_, reason)| {
+                let reason = reason.clone();
+                FlowStatus::Waiting { reason }
+            });
         self.status.send_if_modified(|status| {
-            let changes = matches!(status, FlowStatus::Waiting { .. } | FlowStatus::Starting);
+            let changes = !matches!(status, FlowStatus::Paused(_)) && *status != shown;
             if changes {
-                *status = FlowStatus::Running;
+                *status = shown;
             }
             changes
         });

@@ -61,7 +61,7 @@ impl Runner {
                     self.flow
                         .log()
                         .push("warn", &format!("partition {}: {reason}", self.partition));
-                    self.flow.waits(reason);
+                    self.flow.waits(self.partition, reason);
                     if counters.cursor() != cursor {
                         backoff.worked();
                     }
@@ -294,6 +294,10 @@ impl Drive<'_> {
                 }
             }
             let waits = ending.is_none() && pass.is_none() && committer.window().has_room();
+            if waits && committer.is_idle() {
+                // There is nothing to do: whatever it waited for is over.
+                self.runner.flow.works(self.runner.partition);
+            }
             tokio::select! {
                 biased;
                 result = wait_pass(&mut pass), if pass.is_some() => {
@@ -312,7 +316,7 @@ impl Drive<'_> {
                 }
                 committed = committer.next_committed(self.counters), if !committer.is_idle() => {
                     match committed {
-                        Ok(()) => self.runner.flow.works(),
+                        Ok(()) => self.runner.flow.works(self.runner.partition),
                         Err(error) => return self.runner.append_failed(error),
                     }
                 }

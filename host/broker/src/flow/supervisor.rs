@@ -84,7 +84,7 @@ impl Supervisor {
         let mut partitions = 0;
         let mut pause_reason: Option<Pause> = None;
         let mut stopping = false;
-        self.flow.works();
+        self.flow.started();
         loop {
             let wanted = source_state.borrow_and_update().partitions.len() as u32;
             while partitions < wanted && !stopping {

@@ -112,8 +112,11 @@ impl Topic {
             return Err(self.no_partition(partition, &state));
         };
         let id = target.id();
-        let batch =
-            batch::admit(batch, &state.config, self.0.unpacked_batch_bytes_max, now_ms()).map_err(at)?;
+        let unpacked_bytes_max = self
+            .0
+            .unpacked_batch_bytes_max
+            .min(unpacked_bytes_max(&state.config));
+        let batch = batch::admit(batch, &state.config, unpacked_bytes_max, now_ms()).map_err(at)?;
         let durability = log_durability(state.config.durability);
         let entry = Entry {
             appends: vec![Append { partition: id, batch }],
@@ -187,6 +190,13 @@ impl std::fmt::Debug for Topic {
             .field("id", &self.0.id)
             .finish_non_exhaustive()
     }
+}
+
+/// What the records of one compressed batch may unpack to: producers bound their batches before they compress them, so
+/// that more than a few times the topic's limit is nothing that one of them sends, and unpacking takes time here.
+fn unpacked_bytes_max(config: &TopicConfig) -> usize {
+    const AT_LEAST: usize = 8 * 1024 * 1024;
+    config.message_bytes_max.saturating_mul(16).max(AT_LEAST)
 }
 
 /// As the log calls it.

@@ -86,9 +86,16 @@ async fn a_trap_pauses_its_flow_before_the_batch_and_no_other() {
     broker.shutdown().await;
 }
 
+/// The guest, its configuration, and what the reason has to say.
+type Misdeed = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
 #[tokio::test]
 async fn every_misdeed_pauses_the_flow_with_its_reason() {
-    let cases: [(&str, &[(&str, &str)], &str); 8] = [
+    let cases: [Misdeed; 8] = [
         ("hostile", &[("do", "loop")], "longer than"),
         ("hostile", &[("do", "memory")], "memory"),
         ("hostile", &[("do", "recurse")], "trapped"),
