@@ -9,6 +9,7 @@ mod connector;
 mod probe;
 mod session;
 mod sessions;
+mod silence;
 
 pub use builder::{ClientBuilder, DEFAULT_BROKER};
 pub(crate) use session::Session;

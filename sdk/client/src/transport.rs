@@ -18,7 +18,9 @@ use crate::Error;
 use crate::trust::Trust;
 
 /// TLS 1.3 with these roots and nothing of the operating system's, and the transport numbers that both ends share.
-pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, Error> {
+///
+/// The broker hears from this client at least every `silence`, so that it can be seen to answer.
+pub(crate) fn client_config(trust: &Trust, silence: Duration) -> Result<ClientConfig, Error> {
     let unusable = |reason: String| Error::InvalidCa {
         origin: trust.origin.clone(),
         reason,
@@ -31,7 +33,7 @@ pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, Error> {
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let quic = QuicClientConfig::try_from(tls).map_err(|error| unusable(error.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(quic));
-    config.transport_config(Arc::new(transport_config()));
+    config.transport_config(Arc::new(transport_config(silence)));
     Ok(config)
 }
 
@@ -55,7 +57,8 @@ pub(crate) fn endpoint(peer: SocketAddr) -> io::Result<Endpoint> {
     )
 }
 
-fn transport_config() -> TransportConfig {
+fn transport_config(silence: Duration) -> TransportConfig {
+    let keep_alive = Duration::from_millis(u64::from(tuning::KEEP_ALIVE_INTERVAL_MS)).min(silence);
     let mut transport = TransportConfig::default();
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(tuning::ACK_ELICITING_THRESHOLD));
@@ -65,9 +68,7 @@ fn transport_config() -> TransportConfig {
         .send_window(tuning::SEND_WINDOW)
         .ack_frequency_config(Some(acks))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(tuning::IDLE_TIMEOUT_MS))))
-        .keep_alive_interval(Some(Duration::from_millis(u64::from(
-            tuning::KEEP_ALIVE_INTERVAL_MS,
-        ))))
+        .keep_alive_interval(Some(keep_alive))
         // The broker opens no streams, and there are no datagrams.
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))

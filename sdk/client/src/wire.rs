@@ -131,7 +131,12 @@ pub(crate) fn write_error(broker: &str, error: &WriteError) -> Error {
 /// What ended an established connection.
 pub(crate) fn connection_error(broker: &str, error: &ConnectionError) -> Error {
     match error {
-        ConnectionError::LocallyClosed => Error::Closed,
+        // By the client's end, which the next attempt to connect finds out, or by the watch over its peer.
+        ConnectionError::LocallyClosed => Error::ConnectionLost {
+            broker: broker.to_owned(),
+            reason: "the client has closed the connection, or has not heard from the broker for a while"
+                .to_owned(),
+        },
         other => Error::ConnectionLost {
             broker: broker.to_owned(),
             reason: other.to_string(),

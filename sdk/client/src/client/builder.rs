@@ -10,6 +10,7 @@ use crate::{Client, Error, transport};
 pub const DEFAULT_BROKER: &str = "127.0.0.1:9094";
 /// Time for name resolution, handshake and first exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Settings of a [`Client`].
 #[derive(Debug, Clone)]
@@ -19,6 +20,7 @@ pub struct ClientBuilder {
     server_name: Option<String>,
     trust: Vec<TrustSource>,
     connect_timeout: Duration,
+    silence_timeout: Duration,
     client_name: String,
 }
 
@@ -29,6 +31,7 @@ impl ClientBuilder {
             server_name: None,
             trust: Vec::new(),
             connect_timeout: CONNECT_TIMEOUT,
+            silence_timeout: SILENCE_TIMEOUT,
             client_name: concat!("weir-client/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -66,6 +69,13 @@ impl ClientBuilder {
         self
     }
 
+    /// How long the broker may be silent, although it has something to acknowledge, before the connection counts as lost
+    /// and is made again. 5 s unless set. A connection on which nothing is said is looked after in the same rhythm.
+    pub fn silence_timeout(mut self, timeout: Duration) -> Self {
+        self.silence_timeout = timeout;
+        self
+    }
+
     /// How the client introduces itself, for the broker's log.
     pub fn client_name(mut self, name: impl Into<String>) -> Self {
         self.client_name = name.into();
@@ -90,9 +100,10 @@ impl ClientBuilder {
             host: host.to_owned(),
             port,
             server_name: self.server_name.unwrap_or_else(|| host.to_owned()),
-            config: transport::client_config(&trust)?,
+            config: transport::client_config(&trust, self.silence_timeout)?,
             trust_origin: trust.origin,
             connect_timeout: self.connect_timeout,
+            silence_timeout: self.silence_timeout,
             client_name: self.client_name,
             broker: self.broker.into(),
         };

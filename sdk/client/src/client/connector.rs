@@ -8,6 +8,7 @@ use weir_protocol::{Hello, HelloOk};
 use crate::Error;
 use crate::client::Session;
 use crate::client::probe;
+use crate::client::silence::SilenceWatch;
 use crate::transport;
 use crate::wire::{FrameReader, send};
 
@@ -27,6 +28,7 @@ pub(super) struct Connector {
     pub(super) config: ClientConfig,
     pub(super) trust_origin: String,
     pub(super) connect_timeout: Duration,
+    pub(super) silence_timeout: Duration,
     pub(super) client_name: String,
 }
 
@@ -81,6 +83,7 @@ impl Connector {
         let welcome: HelloOk = reader.message().await?;
         tracing::debug!(broker = %self.broker, version = %welcome.broker, "connected");
         Ok(Session {
+            _watch: SilenceWatch::start(connection.clone(), self.silence_timeout),
             connection,
             welcome,
             broker: Arc::clone(&self.broker),

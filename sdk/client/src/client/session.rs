@@ -4,6 +4,7 @@ use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use weir_protocol::HelloOk;
 
 use crate::Error;
+use crate::client::silence::SilenceWatch;
 use crate::wire::{FrameReader, connection_error};
 
 /// One established connection, past its first exchange.
@@ -16,6 +17,7 @@ pub(crate) struct Session {
     pub(super) endpoint: Endpoint,
     /// The first stream stays open as long as the connection does.
     pub(super) _first_stream: (SendStream, FrameReader),
+    pub(super) _watch: SilenceWatch,
 }
 
 impl Session {

@@ -234,3 +234,47 @@ async fn a_topic_that_is_gone_after_a_reconnect_fails_what_waits_and_not_what_co
     stream.ack(0, 0).await;
     assert_eq!(soon(next).await.unwrap().offset, 0);
 }
+
+#[test]
+fn a_broker_that_is_gone_without_a_word_is_found_again_when_it_is_back() {
+    // The broker's own runtime is dropped like a process that is killed: it closes nothing.
+    let brokers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let tests = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (mut broker, peer, client) = tests.block_on(async {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let accepting = brokers.spawn(async move {
+            let broker = FakeBroker::start();
+            let address = broker.client().silence_timeout(Duration::from_millis(500));
+            let _ = sender.send(address);
+            let peer = broker.accept().await;
+            (broker, peer)
+        });
+        let client = receiver.await.unwrap().connect().await.unwrap();
+        let (broker, peer) = accepting.await.unwrap();
+        (broker, peer, client)
+    });
+    tests.block_on(async {
+        let builder = client.producer("t").batch_bytes(1);
+        let (producer, (_, mut stream)) = tokio::join!(builder.build(), peer.produce(opened(1)));
+        let producer = producer.unwrap();
+        let delivery = producer.send("0").await.unwrap();
+        stream.batch().await;
+        brokers.shutdown_background();
+        drop((stream, peer));
+        broker.forget();
+        broker.restart().await;
+        let peer = broker.accept().await;
+        let (request, mut stream) = peer.produce(opened(1)).await;
+        assert_eq!(request.producer_id, Some(7));
+        assert_eq!(stream.batch().await.values(), ["0"]);
+        stream.ack(0, 6).await;
+        assert_eq!(soon(delivery).await.unwrap().offset, 6);
+    });
+}

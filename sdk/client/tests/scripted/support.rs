@@ -67,6 +67,11 @@ impl FakeBroker {
         self.endpoint = Endpoint::client(([127, 0, 0, 1], 0).into()).unwrap();
     }
 
+    /// The endpoint is gone with its runtime.
+    pub(crate) fn forget(&mut self) {
+        self.endpoint = Endpoint::client(([127, 0, 0, 1], 0).into()).unwrap();
+    }
+
     pub(crate) async fn restart(&mut self) {
         // The old socket is closed by a task that ends after `wait_idle`.
         self.endpoint = soon(async {
