@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use weir_broker::{BrokerConfig, DataFolder, OpenError, Storage};
 
-use crate::tls::{TlsConfig, TlsError, TlsMaterial};
+use crate::tls::{self, TlsConfig, TlsError, TlsMaterial};
 
 /// What a broker is started with.
 #[derive(Clone, Debug)]
@@ -72,6 +72,7 @@ impl Server {
             Some(path) => (Storage::Folder(DataFolder::open(&path)?), Some(path.join("tls"))),
             None => (Storage::Memory, None),
         };
+        let reset_key = tls_dir.as_deref().map(tls::reset_key).transpose()?;
         let tls = match (&tls.files, tls_dir) {
             (Some(files), _) => TlsMaterial::of_files(files)?,
             (None, Some(dir)) => TlsMaterial::of_folder(&dir, &tls.names)?,
@@ -80,7 +81,8 @@ impl Server {
         let mut config = BrokerConfig::new(storage);
         (config.log, config.runtime, config.limits) = (log, runtime, limits);
         let broker = weir_broker::Broker::open(config).await?;
-        let config = weir_quic::ListenerConfig::new(listen, tls.chain().to_vec(), tls.key().clone_key());
+        let mut config = weir_quic::ListenerConfig::new(listen, tls.chain().to_vec(), tls.key().clone_key());
+        config.reset_key = reset_key;
         let listener = weir_quic::Listener::bind(config, broker.clone())?;
         Ok(Self {
             listener,

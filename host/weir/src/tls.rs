@@ -164,6 +164,12 @@ impl TlsMaterial {
     }
 }
 
+/// The secret of a data folder by which a restarted broker tells clients that their connections are gone; `dir` is
+/// `<data>/tls`.
+pub(crate) fn reset_key(dir: &std::path::Path) -> Result<[u8; 64], TlsError> {
+    folder::reset_key(dir)
+}
+
 /// The last PEM block of a chain: a self-signed certificate itself, or the one nearest to the root.
 fn last_certificate(pem: &str) -> String {
     match pem.rfind("-----BEGIN CERTIFICATE-----") {

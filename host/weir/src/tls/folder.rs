@@ -162,6 +162,37 @@ fn keep_private(path: &Path, notices: &mut Vec<String>) -> Result<(), TlsError> 
     Ok(())
 }
 
+/// Bytes of a reset key.
+const RESET_KEY_BYTES: usize = 64;
+
+/// The secret by which a broker that was restarted tells the clients of the one before that their connections are gone
+/// (stateless reset, RFC 9000 section 10.3). Kept in `reset.key`, mode 0600; made anew if it is missing or damaged, which
+/// costs clients no more than waiting for their timeout once.
+pub(super) fn reset_key(dir: &Path) -> Result<[u8; RESET_KEY_BYTES], TlsError> {
+    let path = dir.join("reset.key");
+    fs::create_dir_all(dir).map_err(|source| TlsError::Io {
+        verb: "create",
+        path: dir.to_owned(),
+        source,
+    })?;
+    keep_private(&path, &mut Vec::new())?;
+    if let Ok(key) = fs::read(&path)
+        && let Ok(key) = key.try_into()
+    {
+        return Ok(key);
+    }
+    let mut key = [0; RESET_KEY_BYTES];
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    if random.fill(&mut key).is_err() {
+        return Err(malformed(
+            &path,
+            "cannot be made: the system gives no random bytes".to_owned(),
+        ));
+    }
+    write_whole(&path, &key, PRIVATE)?;
+    Ok(key)
+}
+
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     parse_chain(read_text(path)?.as_bytes()).map_err(|what| malformed(path, what))
 }

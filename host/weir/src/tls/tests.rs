@@ -170,3 +170,16 @@ fn own_files_take_the_place_of_the_folders() {
     let error = TlsMaterial::of_files(&swapped).unwrap_err().to_string();
     assert!(error.contains("holds no certificate"), "{error}");
 }
+
+#[test]
+fn the_reset_key_is_private_and_lasts() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = dir.path().join("tls");
+    let key = reset_key(&tls).unwrap();
+    assert_eq!(reset_key(&tls).unwrap(), key);
+    assert_eq!(mode(&tls.join("reset.key")), 0o600);
+    std::fs::write(tls.join("reset.key"), "short").unwrap();
+    let other = reset_key(&tls).unwrap();
+    assert_ne!(other, key);
+    assert_ne!(other, [0; 64]);
+}
