@@ -65,12 +65,25 @@ impl Comparison {
             (Self::Missing, found) => found.is_none(),
             (_, None) => false,
             (Self::Contains(operand), Some(value)) => operand.is_in(value),
+            // A null is neither before nor after a number: what has no order with the value is not kept for it.
+            (Self::Order(operand, orders), Some(value))
+                if orders.is_ordering() && !operand.has_order_with(value) =>
+            {
+                false
+            }
             (Self::Order(operand, orders), Some(value)) => match operand.compare(value) {
                 Ordering::Less => orders.less,
                 Ordering::Equal => orders.equal,
                 Ordering::Greater => orders.greater,
             },
         }
+    }
+}
+
+impl Orders {
+    /// Whether this is one of `lt`, `le`, `gt` and `ge`, and not `eq` or `ne`.
+    fn is_ordering(self) -> bool {
+        self.less != self.greater
     }
 }
 
@@ -81,6 +94,15 @@ impl Operand {
             text: text.as_bytes().to_vec(),
             number: parse_number(text.as_bytes()),
         })
+    }
+
+    /// Numbers have an order with numbers, strings with text.
+    #[inline]
+    fn has_order_with(&self, value: Value<'_>) -> bool {
+        match value.kind() {
+            Kind::String => self.number.is_none(),
+            _ => self.number.is_some() && value.number().is_some(),
+        }
     }
 
     /// How the field's value stands to the operand.

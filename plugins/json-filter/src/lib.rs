@@ -6,7 +6,8 @@
 //! | `op` | `eq` (default), `ne`, `lt`, `le`, `gt`, `ge`, `contains`, `exists`, `missing` |
 //! | `value` | what to compare with; not for `exists` and `missing` |
 //!
-//! Where both sides are numbers, they compare as numbers; otherwise as text, byte by byte. `contains` asks whether a string has a part, or an
+//! Where both sides are numbers, they compare as numbers; otherwise as text, byte by byte. `lt`, `le`, `gt` and `ge` keep numbers where `value` is a
+//! number and strings where it is none: a null, or a string beside a number, has no order and is left out. `contains` asks whether a string has a part, or an
 //! array an element. A record without the field is kept by `missing` alone, and so is one that is no JSON: `ne` asks for a field that is there
 //! and different.
 
