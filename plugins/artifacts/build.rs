@@ -16,7 +16,11 @@ const SOURCES: [&str; 8] = [
 ];
 
 fn main() {
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Asked for at run time: a build script that is still there from a checkout elsewhere must not look there.
+    let here = PathBuf::from(
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR for build scripts"),
+    );
+    let plugins = here.join("..");
     watch(&plugins);
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));
     // A target folder of its own: the outer cargo holds the lock of the other.
