@@ -1,4 +1,5 @@
 //! Compiled code is taken from the cache if, and only if, every byte of it is ours.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Filters and transforms on real batches, through components built from source.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

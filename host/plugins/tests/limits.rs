@@ -1,4 +1,5 @@
 //! A guest that misbehaves is stopped, and the next call finds everything in order.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What is uploaded is a plugin, or is refused with the reason in words.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! WASI is there with nothing behind it.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -31,7 +32,10 @@ const LIBC: &str = r#"
       (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 2048)))
     (core instance $libc (instantiate $libc_module))"#;
 
-fn run(plugin: &Plugin) -> (Result<Vec<usize>, CallError>, Vec<(Level, String)>) {
+/// What a call kept, or why it failed.
+type Kept = Result<Vec<usize>, CallError>;
+
+fn run(plugin: &Plugin) -> (Kept, Vec<(Level, String)>) {
     let lines = Lines::new();
     let mut instance = plugin
         .instantiate(InstanceOptions {

@@ -104,11 +104,20 @@ pub fn build(folder: &Path, options: &Options) -> Result<Vec<Built>, BuildError>
         .collect()
 }
 
+const DESCRIPTION: &[u8] = b"component-type:";
+
 fn component(name: String, path: &Path) -> Result<Built, BuildError> {
     let module = std::fs::read(path).map_err(|source| BuildError::Read {
         path: path.to_owned(),
         source,
     })?;
+    // Whoever describes a world says so in a section of this name; without one, the encoder makes a component of nothing.
+    if !module.windows(DESCRIPTION.len()).any(|part| part == DESCRIPTION) {
+        let reason =
+            "it exports no world of weir:plugin, use `filter!` or `transform!` of the crate weir-plugin"
+                .to_owned();
+        return Err(BuildError::Componentize { name, reason });
+    }
     let encoded = wit_component::ComponentEncoder::default()
         .validate(true)
         .module(&module)
@@ -119,5 +128,45 @@ fn component(name: String, path: &Path) -> Result<Built, BuildError> {
             name,
             reason: format!("{error:#}"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(folder: &Path) -> String {
+        build(
+            folder,
+            &Options {
+                quiet: true,
+                ..Options::default()
+            },
+        )
+        .expect_err("there is no plugin")
+        .to_string()
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(refusal(folder.path()).contains("has no Cargo.toml"));
+        std::fs::create_dir(folder.path().join("src")).unwrap();
+        std::fs::write(folder.path().join("src/lib.rs"), "").unwrap();
+        let manifest = |lib: &str| {
+            let text = format!(
+                "[package]\nname = \"nothing\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\n{lib}\n[workspace]\n"
+            );
+            std::fs::write(folder.path().join("Cargo.toml"), text).unwrap();
+        };
+        manifest("");
+        let error = refusal(folder.path());
+        assert!(error.contains("crate-type = [\"cdylib\"]"), "{error}");
+        manifest("crate-type = [\"cdylib\"]");
+        let error = refusal(folder.path());
+        assert!(
+            error.contains("nothing is no plugin") && error.contains("`filter!`"),
+            "{error}"
+        );
     }
 }

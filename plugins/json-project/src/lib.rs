@@ -13,8 +13,10 @@
 
 mod rules;
 
-use rules::Rules;
-use weir_json::{Malformed, Members, Value, write_string};
+use std::ops::Range;
+
+use rules::{Rule, Rules};
+use weir_json::{Malformed, Member, Members, ends_at, write_string};
 use weir_plugin::{Config, Output, Record, transform};
 
 /// The transform, configured.
@@ -76,43 +78,67 @@ impl JsonProject {
         self.buffer = buffer;
     }
 
+    #[inline]
     fn object(&self, text: &[u8], buffer: &mut Vec<u8>) -> Result<(), Malformed> {
-        let members = Value::parse(text)?.members().ok_or(Malformed { at: 0 })?;
-        self.members(members, &self.rules, buffer)
+        let mut members = weir_json::members(text).ok_or(Malformed { at: 0 })?;
+        self.members(&mut members, &self.rules, buffer)?;
+        ends_at(text, members.end().unwrap_or(0))
     }
 
-    fn members(&self, members: Members<'_>, rules: &Rules, buffer: &mut Vec<u8>) -> Result<(), Malformed> {
+    /// Copies members in runs: from the first that stays as it is to the last before one that does not, with what stands between them.
+    fn members(
+        &self,
+        members: &mut Members<'_>,
+        rules: &Rules,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        let text = members.text();
         buffer.push(b'{');
-        let mut empty = true;
-        for member in members {
-            let (name, value) = member?;
-            let rule = rules.of(name);
-            if rule.is_none_or(|rule| rule.dropped) && (rule.is_some() || !rules.others_stay()) {
+        let opened = buffer.len();
+        let mut run: Option<Range<usize>> = None;
+        while let Some(member) = members.next_at()? {
+            let rule = rules.of(member.key);
+            let stays = rule.map_or(rules.others_stay(), |rule| !rule.dropped);
+            if stays && rule.is_none_or(|rule| !rule.changes()) {
+                run = Some(run.map_or(member.start, |run| run.start)..member.end);
                 continue;
             }
-            if !empty {
-                buffer.push(b',');
+            if let Some(run) = run.take() {
+                separate(buffer, opened);
+                buffer.extend_from_slice(&text[run]);
             }
-            empty = false;
-            match rule.and_then(|rule| rule.renamed.as_deref()) {
-                Some(renamed) => buffer.extend_from_slice(renamed),
-                None => {
-                    buffer.push(b'"');
-                    buffer.extend_from_slice(name.raw());
-                    buffer.push(b'"');
-                }
-            }
-            buffer.push(b':');
-            match rule {
-                Some(rule) if rule.masked => buffer.extend_from_slice(&self.mask),
-                Some(rule) if rule.has_inner() => match value.members() {
-                    Some(inner) => self.members(inner, &rule.inner, buffer)?,
-                    None => buffer.extend_from_slice(value.raw()),
-                },
-                _ => buffer.extend_from_slice(value.raw()),
+            if let (true, Some(rule)) = (stays, rule) {
+                separate(buffer, opened);
+                self.changed(&member, rule, text, buffer)?;
             }
         }
+        if let Some(run) = run {
+            separate(buffer, opened);
+            buffer.extend_from_slice(&text[run]);
+        }
         buffer.push(b'}');
+        Ok(())
+    }
+
+    fn changed(
+        &self,
+        member: &Member<'_>,
+        rule: &Rule,
+        text: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        match &rule.renamed {
+            Some(renamed) => {
+                buffer.extend_from_slice(renamed);
+                buffer.push(b':');
+            }
+            None => buffer.extend_from_slice(&text[member.start..member.value_start]),
+        }
+        match member.value.members() {
+            _ if rule.masked => buffer.extend_from_slice(&self.mask),
+            Some(mut inner) if rule.has_inner() => self.members(&mut inner, &rule.inner, buffer)?,
+            _ => buffer.extend_from_slice(member.value.raw()),
+        }
         Ok(())
     }
 
@@ -125,6 +151,14 @@ impl JsonProject {
             Invalid::Drop => {}
             Invalid::Forward => out.forward(record),
         }
+    }
+}
+
+/// A comma, unless nothing has been written since the object was opened.
+#[inline]
+fn separate(buffer: &mut Vec<u8>, opened: usize) {
+    if buffer.len() > opened {
+        buffer.push(b',');
     }
 }
 

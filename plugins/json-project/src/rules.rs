@@ -108,6 +108,12 @@ impl Rules {
 }
 
 impl Rule {
+    /// Whether a member that stays is not as it was.
+    #[inline]
+    pub(crate) fn changes(&self) -> bool {
+        self.masked || self.renamed.is_some() || self.has_inner()
+    }
+
     #[inline]
     pub(crate) fn has_inner(&self) -> bool {
         !self.inner.rules.is_empty()

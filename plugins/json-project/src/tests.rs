@@ -47,11 +47,11 @@ const PERSON: &str = r#"{ "id": 7, "name" : "Ada \"L\"", "home": {"city": "Londo
 fn fields_are_kept() {
     assert_eq!(
         project(&[("keep", "id, mail,nothing")], PERSON),
-        r#"{"id":7,"mail":null}"#
+        r#"{"id": 7,"mail": null}"#
     );
     assert_eq!(
         project(&[("keep", "home.city,home.geo.lat")], PERSON),
-        r#"{"home":{"city":"London","geo":{"lat":1.50}}}"#
+        r#"{"home": {"city": "London","geo": {"lat": 1.50}}}"#
     );
     assert_eq!(project(&[("keep", "nothing")], PERSON), "{}");
 }
@@ -60,16 +60,16 @@ fn fields_are_kept() {
 fn fields_are_dropped() {
     assert_eq!(
         project(&[("drop", "home,mail")], PERSON),
-        r#"{"id":7,"name":"Ada \"L\""}"#,
+        r#"{"id": 7, "name" : "Ada \"L\""}"#,
         "what stays is as it was written"
     );
     assert_eq!(
         project(&[("drop", "home.zip,home.geo,name")], PERSON),
-        r#"{"id":7,"home":{"city":"London"},"mail":null}"#
+        r#"{"id": 7,"home": {"city": "London"},"mail": null}"#
     );
     assert_eq!(
         project(&[("drop", "id.deeper,name,home,mail")], PERSON),
-        r#"{"id":7}"#,
+        r#"{"id": 7}"#,
         "there is nothing in a number"
     );
 }
@@ -78,8 +78,7 @@ fn fields_are_dropped() {
 fn fields_are_masked_and_renamed() {
     assert_eq!(
         project(&[("mask", "name,home.geo"), ("drop", "mail")], PERSON),
-        r#"{"id":7,"name":"***","home":{"city":"London","zip": [1, 2],"geo":"***"}}"#
-            .replace("\"zip\": ", "\"zip\":")
+        r#"{"id": 7,"name" : "***","home": {"city": "London", "zip": [1, 2],"geo": "***"}}"#
     );
     assert_eq!(
         project(
@@ -91,11 +90,11 @@ fn fields_are_masked_and_renamed() {
             ],
             PERSON
         ),
-        r#"{"user \"id\"":7,"home":{"town":"?"}}"#
+        r#"{"user \"id\"":7,"home": {"town":"?"}}"#
     );
     assert_eq!(
         project(&[("keep", "id"), ("rename", "mail=post")], PERSON),
-        r#"{"id":7}"#,
+        r#"{"id": 7}"#,
         "renaming does not keep"
     );
 }
@@ -104,7 +103,7 @@ fn fields_are_masked_and_renamed() {
 fn names_match_by_meaning() {
     assert_eq!(
         project(&[("keep", "größe")], r#"{"gr\u00f6\u00dfe": 1, "b": 2}"#),
-        r#"{"gr\u00f6\u00dfe":1}"#
+        r#"{"gr\u00f6\u00dfe": 1}"#
     );
 }
 

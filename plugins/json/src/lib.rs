@@ -11,7 +11,7 @@ mod skip;
 mod text;
 mod value;
 
-pub use members::{Elements, Members};
+pub use members::{Elements, Member, Members};
 pub use number::parse_number;
 pub use text::{Text, write_string};
 pub use value::{Kind, Value};
@@ -32,6 +32,29 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+/// The members of the object that `text` begins with, after white space; none if it begins with something else. Whether the object ends, and what
+/// comes after it, is the caller's to look at: [`Members::end`], [`ends_at`].
+#[inline]
+pub fn members(text: &[u8]) -> Option<Members<'_>> {
+    let at = skip::space(text, 0);
+    (text.get(at) == Some(&b'{')).then(|| Members::at(text, at))
+}
+
+/// Whether nothing but white space follows from `at` on.
+///
+/// # Errors
+///
+/// When something else does.
+#[inline]
+pub fn ends_at(text: &[u8], at: usize) -> Result<(), Malformed> {
+    let at = skip::space(text, at);
+    if at == text.len() {
+        Ok(())
+    } else {
+        Err(Malformed { at })
+    }
+}
 
 /// The value at `path` (names of members, from the outermost in), if there is one. Of members of the same name, the first counts. The text
 /// behind it is not looked at.

@@ -1,10 +1,26 @@
 use crate::{Malformed, Text, Value, skip};
 
+/// One member of an object, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// The name.
+    pub key: Text<'a>,
+    /// The value.
+    pub value: Value<'a>,
+    /// The place of the quote before the name.
+    pub start: usize,
+    /// The place of the value's first byte.
+    pub value_start: usize,
+    /// The place after the value.
+    pub end: usize,
+}
+
 /// The members of an object: names and values, in the order they are written.
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
     text: &'a [u8],
     at: usize,
+    key_at: usize,
     first: bool,
     done: bool,
 }
@@ -16,6 +32,7 @@ impl<'a> Members<'a> {
         Self {
             text,
             at: at + 1,
+            key_at: 0,
             first: true,
             done: false,
         }
@@ -31,6 +48,7 @@ impl<'a> Members<'a> {
         match self.text.get(at) {
             Some(b'}') => {
                 self.done = true;
+                self.at = at;
                 return Ok(None);
             }
             Some(b',') if !self.first => at = skip::space(self.text, at + 1),
@@ -41,6 +59,7 @@ impl<'a> Members<'a> {
         if self.text.get(at) != Some(&b'"') {
             return Err(Malformed { at });
         }
+        self.key_at = at;
         let end = skip::string(self.text, at + 1)?;
         let key = Text::new(&self.text[at + 1..end]);
         let colon = skip::space(self.text, end + 1);
@@ -50,20 +69,44 @@ impl<'a> Members<'a> {
         Ok(Some((key, skip::space(self.text, colon + 1))))
     }
 
+    /// The next member: its name, its value, and where it stands in the object's text, from the name's quote to the value's end.
+    ///
+    /// # Errors
+    ///
+    /// When there is neither a member nor the object's end.
+    #[inline]
+    pub fn next_at(&mut self) -> Result<Option<Member<'a>>, Malformed> {
+        let Some((key, value_at)) = self.key()? else {
+            return Ok(None);
+        };
+        let start = self.key_at;
+        let (value, end) = Value::at(self.text, value_at)?;
+        self.pass(end);
+        Ok(Some(Member {
+            key,
+            value,
+            start,
+            value_start: value_at,
+            end,
+        }))
+    }
+
+    /// The text that the object stands in: what the places of a [`Member`] count in.
+    #[inline]
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// The place after the object's `}`, once the last member has been taken.
+    #[inline]
+    pub fn end(&self) -> Option<usize> {
+        self.done.then_some(self.at + 1)
+    }
+
     /// Goes on at `end`, after a value.
     #[inline]
     pub(crate) fn pass(&mut self, end: usize) {
         self.at = end;
-    }
-
-    #[inline]
-    fn member(&mut self) -> Result<Option<(Text<'a>, Value<'a>)>, Malformed> {
-        let Some((key, at)) = self.key()? else {
-            return Ok(None);
-        };
-        let (value, end) = Value::at(self.text, at)?;
-        self.pass(end);
-        Ok(Some((key, value)))
     }
 }
 
@@ -72,9 +115,9 @@ impl<'a> Iterator for Members<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let member = self.member().transpose();
+        let member = self.next_at().transpose();
         self.done |= matches!(member, Some(Err(_)));
-        member
+        member.map(|member| member.map(|member| (member.key, member.value)))
     }
 }
 

@@ -193,17 +193,15 @@ impl LinesToJson {
 
     #[inline]
     fn write(&self, field: Field<'_>, text: bool, buffer: &mut Vec<u8>) {
-        let bare = field.bare();
-        match bare {
-            Some(b"") => buffer.extend_from_slice(b"null"),
-            Some(bare) if self.nulls.iter().any(|null| null.as_bytes() == bare) => {
-                buffer.extend_from_slice(b"null")
-            }
-            Some(bare) if !text && (matches!(bare, b"true" | b"false") || is_number(bare)) => {
-                buffer.extend_from_slice(bare)
-            }
-            Some(bare) => write_string(buffer, bare),
-            None => write_string(buffer, &field.unquoted()),
+        let Some(bare) = field.bare() else {
+            return write_string(buffer, &field.unquoted());
+        };
+        if bare.is_empty() || self.nulls.iter().any(|null| null.as_bytes() == bare) {
+            buffer.extend_from_slice(b"null");
+        } else if !text && (matches!(bare, b"true" | b"false") || is_number(bare)) {
+            buffer.extend_from_slice(bare);
+        } else {
+            write_string(buffer, bare);
         }
     }
 

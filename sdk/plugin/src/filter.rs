@@ -131,3 +131,46 @@ macro_rules! __export_filter {
         };
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_batch::BatchBuilder;
+
+    use super::*;
+
+    fn keep(kept: impl Fn(usize) -> bool, records: usize) -> Vec<u8> {
+        let mut builder = BatchBuilder::new();
+        for index in 0..records {
+            builder
+                .push(0, None, Some(index.to_string().as_bytes()), &[])
+                .unwrap();
+        }
+        let batch = builder.finish().unwrap();
+        let mut seen = 0;
+        let bits = run_filter(
+            &mut seen,
+            |seen, record| {
+                assert_eq!(record.value(), Some(seen.to_string().as_bytes()));
+                *seen += 1;
+                kept(*seen - 1)
+            },
+            &batch,
+        );
+        assert_eq!(seen, records, "each record is seen once, in order");
+        bits
+    }
+
+    #[test]
+    fn bits_stand_for_records() {
+        assert_eq!(keep(|_| true, 8), [0xff]);
+        assert_eq!(keep(|_| true, 9), [0xff, 1]);
+        assert_eq!(keep(|_| false, 9), [0, 0]);
+        assert_eq!(keep(|index| index == 1 || index == 10, 11), [0b10, 0b100]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the host gave no batch")]
+    fn what_is_no_batch_is_a_panic() {
+        run_filter(&mut (), |(), _| true, b"no batch");
+    }
+}

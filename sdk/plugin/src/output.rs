@@ -224,3 +224,7 @@ impl<'a> Draft<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod tests;

@@ -1,5 +1,5 @@
 //! What the tests of the runtime share: batches, hostile components as text, a log that remembers.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
