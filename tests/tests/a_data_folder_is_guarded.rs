@@ -1,5 +1,7 @@
 //! A data folder is opened by one process, and only by one that knows its format.
 
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

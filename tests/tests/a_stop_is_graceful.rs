@@ -1,6 +1,8 @@
 //! SIGTERM and SIGINT end the broker with status 0 within five seconds, while clients produce and consume; nothing that
 //! was acknowledged is lost, and what was not is acknowledged by the broker that comes after it.
 
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;

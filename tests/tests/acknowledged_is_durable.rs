@@ -3,6 +3,8 @@
 //! One idempotent producer lives through every kill: it reconnects and sends again what was not acknowledged. At the end
 //! each record must be in the log once, in the order it was sent, with its bytes, at the offset that was acknowledged.
 
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+
 use std::collections::HashMap;
 use std::time::Duration;
 

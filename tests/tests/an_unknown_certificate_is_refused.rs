@@ -1,5 +1,7 @@
 //! A client talks only to a broker whose certificate it was told to trust, and says what to do otherwise.
 
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 

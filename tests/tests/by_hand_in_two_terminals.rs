@@ -1,6 +1,8 @@
 //! What a newcomer types into two terminals works, word for word: serve, topic, produce from a file, plugin build and
 //! upload, flow create, consume, and a stop by SIGTERM.
 
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

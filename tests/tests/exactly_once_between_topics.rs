@@ -1,5 +1,7 @@
 //! What a flow writes is exactly the function of what it read, however often the broker is killed while it runs.
 
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -74,7 +76,7 @@ async fn run(shards: u16) {
             let record = Record::value(format!("{{\"n\":{n}}}").into_bytes())
                 .key(n.to_string().into_bytes())
                 .partition((n % u64::from(PARTITIONS)) as u32);
-            producer.send(record).await.unwrap();
+            let _delivery = producer.send(record).await.unwrap();
         }
         producer.close().await.unwrap();
     });

@@ -1,5 +1,7 @@
 //! Garbage on the UDP port, the wrong protocol and thousands of idle streams: bounded memory, everybody else unharmed.
 
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+
 use std::net::UdpSocket;
 use std::sync::Arc;
 
