@@ -27,12 +27,12 @@ const HOSTILE: &[(&str, &str)] = &[
     ("flood-records", ""),
     ("configure-loop", " ms"),
     ("configure-panic", "told to panic"),
-    ("frame-version", "frame"),
-    ("frame-count", "frame"),
-    ("frame-source", "frame"),
-    ("frame-output", "frame"),
-    ("frame-tail", "frame"),
-    ("frame-trailing", "frame"),
+    ("frame-version", "malformed answer"),
+    ("frame-count", "malformed answer"),
+    ("frame-source", "malformed answer"),
+    ("frame-output", "malformed answer"),
+    ("frame-tail", "malformed answer"),
+    ("frame-trailing", "malformed answer"),
 ];
 
 fn flow(name: &str, plugin: &str, to: &str, config: &[(&str, &str)]) -> FlowSpec {
