@@ -58,7 +58,9 @@ impl Listener {
         let bound = |source| ListenError::Bind { addr, source };
         let socket = transport::bind(addr, limits.socket_buffer_bytes).map_err(bound)?;
         let endpoint = Endpoint::new(
-            transport::endpoint_config(reset_key),
+            transport::endpoint_config(reset_key)
+                .map_err(io::Error::other)
+                .map_err(bound)?,
             Some(server),
             socket,
             Arc::new(TokioRuntime),

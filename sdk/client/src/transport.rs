@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig,
-    VarInt,
+    AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    TokioRuntime, TransportConfig, VarInt,
 };
 use rustls::crypto::aws_lc_rs;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -49,20 +49,23 @@ pub(crate) fn endpoint(peer: SocketAddr) -> io::Result<Endpoint> {
     let _ = socket.set_recv_buffer_size(tuning::SOCKET_BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(tuning::SOCKET_BUFFER_BYTES);
     socket.bind(&any.into())?;
-    Endpoint::new(
-        EndpointConfig::default(),
-        None,
-        socket.into(),
-        Arc::new(TokioRuntime),
-    )
+    let mut config = EndpointConfig::default();
+    config
+        .max_udp_payload_size(tuning::MTU_UPPER_BOUND)
+        .map_err(io::Error::other)?;
+    Endpoint::new(config, None, socket.into(), Arc::new(TokioRuntime))
 }
 
 fn transport_config(silence: Duration) -> TransportConfig {
     let keep_alive = Duration::from_millis(u64::from(tuning::KEEP_ALIVE_INTERVAL_MS)).min(silence);
     let mut transport = TransportConfig::default();
     let mut acks = AckFrequencyConfig::default();
-    acks.ack_eliciting_threshold(VarInt::from_u32(tuning::ACK_ELICITING_THRESHOLD));
+    acks.ack_eliciting_threshold(VarInt::from_u32(tuning::ACK_ELICITING_THRESHOLD))
+        .max_ack_delay(Some(Duration::from_millis(u64::from(tuning::MAX_ACK_DELAY_MS))));
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(tuning::MTU_UPPER_BOUND);
     transport
+        .mtu_discovery_config(Some(mtu))
         .stream_receive_window(VarInt::from_u32(tuning::STREAM_RECEIVE_WINDOW))
         .receive_window(VarInt::from_u32(tuning::CONNECTION_RECEIVE_WINDOW))
         .send_window(tuning::SEND_WINDOW)
