@@ -62,6 +62,7 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
         row(&one, "most under load"),
     );
     report.row(row(&one, "durable produce").at_least(0.5));
+    report.row(row(&one, "large packets"));
 
     step("the same, 16 partitions, 4 producers");
     let many = produce::run(args.produce(args.load(1024, 16, 4), false)).await?;

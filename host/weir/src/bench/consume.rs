@@ -7,7 +7,7 @@ use weir_client::{Client, Start};
 use super::Failure;
 use super::load::{self, LoadArgs, Until};
 use super::place::PlaceArgs;
-use super::quic::RawQuic;
+use super::quic::{self, Throughputs};
 use super::report::{Report, Row};
 use crate::cli::{human_bytes, number};
 use crate::process::BrokerProcess;
@@ -53,16 +53,16 @@ impl Received {
 pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     let place = args.place.make()?;
     let data = place.join("data");
-    let quic = RawQuic::connect().await?;
+    let mut quic = Throughputs::new().await?;
     let mut broker = BrokerProcess::start(&data, "127.0.0.1:0").await?;
     let sent = load::fill(&broker, TOPIC, &args.load, Until::Bytes(args.bytes)).await?;
 
-    let (mut limits, mut stored, mut tails, mut records) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut stored, mut tails, mut records) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..args.rounds {
         // A broker that was just started has nothing in its own memory.
         broker.stop().await?;
         broker = BrokerProcess::start(&data, "127.0.0.1:0").await?;
-        limits.push(quic.throughput(Duration::from_secs(1)).await?);
+        quic.measure(Duration::from_secs(1)).await?;
         let client = broker.client().await?;
         let all = read(&client, TOPIC, Start::Earliest).await?;
         if all.records != sent.records {
@@ -77,14 +77,14 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
         tails.push(tail(&broker, round, &args.load).await?.mb_per_s());
     }
     broker.stop().await?;
-    quic.close().await;
+    let (limit, limit_large) = quic.close().await;
 
-    let limit = median(limits);
     let mut report = Report::default();
     report.row(
         Row::new("consume from the start what is on disk", median(stored), "MB/s").of("raw QUIC", limit),
     );
     report.row(Row::new("records", median(records), "records/s"));
+    report.row(quic::large_row(limit_large));
     report.row(Row::new("consume at the tail", median(tails), "MB/s").of("raw QUIC", limit));
     report.note(format!(
         "from the start: {} after a restart of the broker, every batch's checksum verified by the client (the file system may still hold pages of the files)",
@@ -94,6 +94,7 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
         "at the tail: the last {} written, {TAIL_READS} times",
         human_bytes(TAIL_BYTES)
     ));
+    report.note(quic::note());
     Ok(report)
 }
 

@@ -6,7 +6,7 @@ use weir_client::{Client, Record};
 
 use super::disk::PlainFile;
 use super::place::PlaceArgs;
-use super::quic::RawQuic;
+use super::quic::{Packets, RawQuic};
 use super::report::{Report, Row};
 use super::source::Source;
 use super::{Failure, limits, load};
@@ -47,7 +47,7 @@ impl Rounds {
 
 pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     let place = args.place.make()?;
-    let quic = RawQuic::connect().await?;
+    let quic = RawQuic::connect(Packets::Large).await?;
     let broker = BrokerProcess::start(&place.join("data"), "127.0.0.1:0").await?;
     let client = broker.client().await?;
     load::create(&client, TOPIC, 1).await?;

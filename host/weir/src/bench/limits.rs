@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::disk::{PlainFile, RedbFile, Writes};
-use super::quic::RawQuic;
+use super::quic::{self, Packets, RawQuic, Throughputs};
 use super::report::{Report, Row};
 use super::{Failure, PlaceArgs};
 use crate::stats::median;
@@ -67,12 +67,13 @@ impl Rounds {
 pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     let place = args.place.make()?;
     let time = Duration::from_secs(args.seconds);
-    let quic = RawQuic::connect().await?;
-    let (mut throughput, mut trips50, mut trips99) = (Vec::new(), Vec::new(), Vec::new());
+    let quic = RawQuic::connect(Packets::Large).await?;
+    let mut throughputs = Throughputs::new().await?;
+    let (mut trips50, mut trips99) = (Vec::new(), Vec::new());
     let mut appends = APPENDS.map(|_| Rounds::default());
     let mut commits = COMMITS.map(|_| Rounds::default());
     for _ in 0..args.rounds {
-        throughput.push(quic.throughput(time).await?);
+        throughputs.measure(time).await?;
         let trips = quic.round_trips(5000).await?;
         trips50.push(trips.p50_us());
         trips99.push(trips.quantile_us(0.99));
@@ -87,13 +88,15 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
         }
     }
     quic.close().await;
+    let (throughput, throughput_large) = throughputs.close().await;
 
     let mut report = Report::default();
     report.row(Row::new(
         "QUIC over loopback, one stream of 64 KiB chunks",
-        median(throughput),
+        throughput,
         "MB/s",
     ));
+    report.row(quic::large_row(throughput_large));
     report.row(Row::new(
         "QUIC round trip of 64 bytes: p50",
         median(trips50),
@@ -110,7 +113,7 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     for ((what, ..), rounds) in COMMITS.iter().zip(commits) {
         rounds.report(&format!("redb, {what}"), &mut report);
     }
-    report.note("QUIC: quinn to quinn, both ends in one process, with Weir's transport settings");
+    report.note(quic::note());
     report.note(format!(
         "medians of {} rounds of {} s each",
         args.rounds, args.seconds

@@ -8,7 +8,7 @@ use weir_client::{FlowInfo, FlowMode, FlowSpec, FlowState, OnError, Start};
 use super::Failure;
 use super::load::{self, LoadArgs, Sent, Until};
 use super::place::PlaceArgs;
-use super::quic::RawQuic;
+use super::quic::{self, Throughputs};
 use super::report::{Report, Row};
 use crate::cli::{human_bytes, human_count, number};
 use crate::place::disk_bytes;
@@ -55,7 +55,6 @@ struct Flowed {
 /// Everything the rounds gave.
 #[derive(Default)]
 struct Rounds {
-    quic: Vec<f64>,
     mb_per_s: Vec<f64>,
     records_per_s: Vec<f64>,
     flow_mb_per_s: Vec<f64>,
@@ -71,13 +70,13 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
         Some(seconds) => Until::Elapsed(Duration::from_secs(seconds)),
         None => Until::Bytes(args.bytes),
     };
-    let quic = RawQuic::connect().await?;
+    let mut quic = Throughputs::new().await?;
     let data = place.join("data");
     let broker = BrokerProcess::start(&data, "127.0.0.1:0").await?;
     let idle = broker.memory();
     let mut rounds = Rounds::default();
     for round in 0..args.rounds {
-        rounds.quic.push(quic.throughput(Duration::from_secs(1)).await?);
+        quic.measure(Duration::from_secs(1)).await?;
         let sent = load::fill(&broker, &format!("plain-{round}"), &args.load, until).await?;
         rounds.mb_per_s.push(sent.mb_per_s());
         rounds.records_per_s.push(sent.records_per_s());
@@ -88,7 +87,7 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     if args.flow.is_some() {
         for round in 0..args.rounds {
             drop_topics(&broker).await?;
-            rounds.quic.push(quic.throughput(Duration::from_secs(1)).await?);
+            quic.measure(Duration::from_secs(1)).await?;
             let flowed = with_flow(&broker, round, &args.load, until).await?;
             rounds.flow_acknowledged.push(flowed.acknowledged.mb_per_s());
             rounds
@@ -98,11 +97,11 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
         }
     }
     broker.stop().await?;
-    quic.close().await;
-    Ok(report(&args, rounds, idle.resident, loaded.resident_max))
+    let limits = quic.close().await;
+    Ok(report(&args, rounds, limits, idle.resident, loaded.resident_max))
 }
 
-fn report(args: &Args, rounds: Rounds, idle: u64, loaded: u64) -> Report {
+fn report(args: &Args, rounds: Rounds, limits: (f64, f64), idle: u64, loaded: u64) -> Report {
     let load = &args.load;
     let shape = format!(
         "{} records, {} batches, {} partition(s), {} producer(s)",
@@ -113,10 +112,9 @@ fn report(args: &Args, rounds: Rounds, idle: u64, loaded: u64) -> Report {
     );
     let plain = median(rounds.mb_per_s);
     let mut report = Report::default();
-    report.row(
-        Row::new(format!("durable produce: {shape}"), plain, "MB/s").of("raw QUIC", median(rounds.quic)),
-    );
+    report.row(Row::new(format!("durable produce: {shape}"), plain, "MB/s").of("raw QUIC", limits.0));
     report.row(Row::new("records", median(rounds.records_per_s), "records/s"));
+    report.row(quic::large_row(limits.1));
     if !rounds.flow_mb_per_s.is_empty() {
         let with = Row::new(
             "the same with a flow, until its last output is on disk",
@@ -155,6 +153,7 @@ fn report(args: &Args, rounds: Rounds, idle: u64, loaded: u64) -> Report {
         args.rounds,
         human_bytes(rounds.bytes)
     ));
+    report.note(quic::note());
     report.note(format!(
         "{} values a second is the median; client and broker are two processes on this machine",
         human_count(median_records(&report))

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    AckFrequencyConfig, ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    AckFrequencyConfig, ClientConfig, Connection, Endpoint, EndpointConfig, MtuDiscoveryConfig, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
 };
 use rustls::pki_types::pem::PemObject as _;
 use socket2::{Domain, Protocol, Socket, Type};
 use weir_protocol::tuning;
 
+use super::report::Row;
 use crate::TlsMaterial;
 use crate::cli::Failure;
-use crate::stats::Times;
+use crate::stats::{Times, median};
 
 const CHUNK_BYTES: usize = 64 * 1024;
 const PING_BYTES: usize = 64;
@@ -24,6 +25,59 @@ const PING_BYTES: usize = 64;
 /// The first byte of a stream says what it is for.
 const SINK: u8 = 0;
 const ECHO: u8 = 1;
+
+/// The size of packets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Packets {
+    /// As quinn has it: what fits into an ordinary Ethernet frame.
+    Ethernet,
+    /// As Weir has it: as large as the path allows, which loopback does.
+    Large,
+}
+
+/// MB/s of raw QUIC in both sizes of packets, round by round. The first is what other figures are compared with.
+pub(super) struct Throughputs {
+    ethernet: (RawQuic, Vec<f64>),
+    large: (RawQuic, Vec<f64>),
+}
+
+impl Throughputs {
+    pub(super) async fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            ethernet: (RawQuic::connect(Packets::Ethernet).await?, Vec::new()),
+            large: (RawQuic::connect(Packets::Large).await?, Vec::new()),
+        })
+    }
+
+    /// Measures both, one after the other.
+    pub(super) async fn measure(&mut self, time: Duration) -> Result<(), Failure> {
+        for (quic, measured) in [&mut self.ethernet, &mut self.large] {
+            measured.push(quic.throughput(time).await?);
+        }
+        Ok(())
+    }
+
+    /// The medians: of packets of Ethernet's size, and of large ones.
+    pub(super) async fn close(self) -> (f64, f64) {
+        self.ethernet.0.close().await;
+        self.large.0.close().await;
+        (median(self.ethernet.1), median(self.large.1))
+    }
+}
+
+/// What raw QUIC does with packets as large as Weir's.
+pub(super) fn large_row(mb_per_s: f64) -> Row {
+    Row::new("raw QUIC with large packets", mb_per_s, "MB/s")
+}
+
+/// What is said where a figure is a share of raw QUIC.
+pub(super) fn note() -> String {
+    format!(
+        "raw QUIC: quinn to quinn in one process, with packets of at most 1452 bytes, as quinn has them; large packets: up to \
+         {} bytes, as Weir has them where the path allows",
+        tuning::MTU_UPPER_BOUND
+    )
+}
 
 /// Two endpoints and a connection between them.
 pub(super) struct RawQuic {
@@ -33,13 +87,13 @@ pub(super) struct RawQuic {
 }
 
 impl RawQuic {
-    pub(super) async fn connect() -> Result<Self, Failure> {
-        Self::try_connect().await.map_err(failure)
+    pub(super) async fn connect(packets: Packets) -> Result<Self, Failure> {
+        Self::try_connect(packets).await.map_err(failure)
     }
 
-    async fn try_connect() -> Result<Self, Box<dyn std::error::Error>> {
+    async fn try_connect(packets: Packets) -> Result<Self, Box<dyn std::error::Error>> {
         let tls = TlsMaterial::in_memory(&[])?;
-        let transport = Arc::new(transport());
+        let transport = Arc::new(transport(packets));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
 
         let server_tls = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -48,7 +102,7 @@ impl RawQuic {
             .with_single_cert(tls.chain().to_vec(), tls.key().clone_key())?;
         let mut server_config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server_tls)?));
         server_config.transport_config(Arc::clone(&transport));
-        let server = endpoint(Some(server_config))?;
+        let server = endpoint(Some(server_config), packets)?;
         tokio::spawn(serve(server.clone()));
 
         let mut roots = rustls::RootCertStore::empty();
@@ -61,7 +115,7 @@ impl RawQuic {
             .with_no_client_auth();
         let mut client_config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client_tls)?));
         client_config.transport_config(transport);
-        let mut client = endpoint(None)?;
+        let mut client = endpoint(None, packets)?;
         client.set_default_client_config(client_config);
         let connection = client.connect(server.local_addr()?, "localhost")?.await?;
         Ok(Self {
@@ -130,28 +184,35 @@ impl RawQuic {
 }
 
 /// With the socket buffers that Weir asks for on both sides.
-fn endpoint(config: Option<ServerConfig>) -> std::io::Result<Endpoint> {
+fn endpoint(server: Option<ServerConfig>, packets: Packets) -> std::io::Result<Endpoint> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     // What the system does not grant, Weir does not get either.
     let _ = socket.set_recv_buffer_size(tuning::SOCKET_BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(tuning::SOCKET_BUFFER_BYTES);
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    Endpoint::new(
-        EndpointConfig::default(),
-        config,
-        socket.into(),
-        Arc::new(TokioRuntime),
-    )
+    let mut config = EndpointConfig::default();
+    if packets == Packets::Large {
+        config
+            .max_udp_payload_size(tuning::MTU_UPPER_BOUND)
+            .map_err(std::io::Error::other)?;
+    }
+    Endpoint::new(config, server, socket.into(), Arc::new(TokioRuntime))
 }
 
-fn transport() -> TransportConfig {
+fn transport(packets: Packets) -> TransportConfig {
     let mut acks = AckFrequencyConfig::default();
-    acks.ack_eliciting_threshold(VarInt::from_u32(tuning::ACK_ELICITING_THRESHOLD));
+    acks.ack_eliciting_threshold(VarInt::from_u32(tuning::ACK_ELICITING_THRESHOLD))
+        .max_ack_delay(Some(Duration::from_millis(u64::from(tuning::MAX_ACK_DELAY_MS))));
+    let mut mtu = MtuDiscoveryConfig::default();
+    if packets == Packets::Large {
+        mtu.upper_bound(tuning::MTU_UPPER_BOUND);
+    }
     let mut transport = TransportConfig::default();
     transport
         .stream_receive_window(VarInt::from_u32(tuning::STREAM_RECEIVE_WINDOW))
         .receive_window(VarInt::from_u32(tuning::CONNECTION_RECEIVE_WINDOW))
         .send_window(tuning::SEND_WINDOW)
+        .mtu_discovery_config(Some(mtu))
         .ack_frequency_config(Some(acks));
     transport
 }
@@ -206,9 +267,11 @@ mod tests {
 
     #[tokio::test]
     async fn both_measurements_give_figures() {
-        let quic = RawQuic::connect().await.unwrap();
-        assert!(quic.throughput(Duration::from_millis(20)).await.unwrap() > 0.0);
-        assert_eq!(quic.round_trips(20).await.unwrap().len(), 20);
-        quic.close().await;
+        for packets in [Packets::Ethernet, Packets::Large] {
+            let quic = RawQuic::connect(packets).await.unwrap();
+            assert!(quic.throughput(Duration::from_millis(20)).await.unwrap() > 0.0);
+            assert_eq!(quic.round_trips(20).await.unwrap().len(), 20);
+            quic.close().await;
+        }
     }
 }
