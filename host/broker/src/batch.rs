@@ -19,6 +19,21 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Whether [`admit`] takes long: a batch to be unpacked, or packed, of some size. What it says of bytes that are no batch
+/// does not matter.
+pub(crate) fn is_work(bytes: &[u8], config: &TopicConfig) -> bool {
+    /// What so many bytes unpack to is done sooner than another thread takes it over.
+    const BYTES_MIN: usize = 4096;
+    let Ok(header) = BatchHeader::parse(bytes) else {
+        return false;
+    };
+    let wanted = match config.compression {
+        Compression::Codec(codec) => codec,
+        Compression::Producer => Codec::None,
+    };
+    bytes.len() >= BYTES_MIN && (header.codec() != Ok(Codec::None) || wanted != Codec::None)
+}
+
 /// Checks a batch that a client wants to append, and makes it what the topic asks for: codec, time of appending.
 ///
 /// `unpacked_bytes_max` bounds what the records of a compressed batch may unpack to; `now_ms` is in milliseconds since

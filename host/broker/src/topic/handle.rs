@@ -116,7 +116,16 @@ impl Topic {
             .0
             .unpacked_batch_bytes_max
             .min(unpacked_bytes_max(&state.config));
-        let batch = batch::admit(batch, &state.config, unpacked_bytes_max, now_ms()).map_err(at)?;
+        let admitted = if batch::is_work(&batch, &state.config) {
+            // Other connections have their turn meanwhile.
+            let state = Arc::clone(&state);
+            let work = move || batch::admit(batch, &state.config, unpacked_bytes_max, now_ms());
+            let admitted = tokio::task::spawn_blocking(work).await;
+            admitted.unwrap_or_else(|_| Err(BrokerError::shutting_down()))
+        } else {
+            batch::admit(batch, &state.config, unpacked_bytes_max, now_ms())
+        };
+        let batch = admitted.map_err(at)?;
         let durability = log_durability(state.config.durability);
         let entry = Entry {
             appends: vec![Append { partition: id, batch }],
