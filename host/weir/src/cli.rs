@@ -110,7 +110,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             )
         })?;
     let result = runtime.block_on(async {
-        match cli.command {
+        let result = match cli.command {
             Command::Demo(args) => crate::demo::run(args, context.output).await,
             Command::Topic(command) => topic::run(command, &context).await,
             Command::Produce(args) => produce::run(args, &context).await,
@@ -119,15 +119,25 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Flow(command) => flow::run(command, &context).await,
             Command::Bench(command) => crate::bench::run(command, context.output).await,
             Command::Completions(_) | Command::Serve(_) => Ok(()),
-        }
+        };
+        context.close().await;
+        result
     });
     // What is still on the blocking pool (a read of standard input) must not hold the exit up.
     runtime.shutdown_background();
     result
 }
 
+/// The threads that serve connections. A broker's cores are shared by them, the log's writers and the flows; and a packet is
+/// answered sooner by one thread than by several that wake each other.
+fn serving_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores / 2).max(1)
+}
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(serving_threads())
         .enable_all()
         .build()
         .map_err(|error| {

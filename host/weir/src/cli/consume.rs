@@ -83,10 +83,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             let printed = sink.records;
             Err(Failure::from(error).context(format_args!("after {printed} records")))
         }
-        Ok(()) => {
-            client.close().await;
-            Ok(())
-        }
+        Ok(()) => Ok(()),
     }
 }
 

@@ -1,11 +1,16 @@
 //! Which broker, trusted how, answering in which form: the same for every command.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::{Failure, Output};
 
 /// Where a broker listens unless told otherwise.
 pub(super) const DEFAULT_BROKER: &str = "127.0.0.1:9094";
+
+/// Longest that a command which is done waits for the broker to hear so.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Options that every command takes.
 #[derive(Debug, clap::Args)]
@@ -32,6 +37,7 @@ pub(super) struct Connection {
 pub(super) struct Context {
     broker: String,
     ca: Option<PathBuf>,
+    client: OnceLock<weir_client::Client>,
     pub(super) output: Output,
 }
 
@@ -40,6 +46,7 @@ impl Context {
         Self {
             broker: connection.broker,
             ca: connection.ca,
+            client: OnceLock::new(),
             output: connection.output,
         }
     }
@@ -49,6 +56,15 @@ impl Context {
         if let Some(ca) = &self.ca {
             builder = builder.ca_file(ca);
         }
-        Ok(builder.connect().await?)
+        let client = builder.connect().await?;
+        Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    /// Closes the connection, if there is one: a broker need not find out by itself that its client has gone.
+    pub(super) async fn close(&self) {
+        if let Some(client) = self.client.get() {
+            // A broker that has gone does not hear it, and need not.
+            let _ = tokio::time::timeout(FAREWELL, client.close()).await;
+        }
     }
 }

@@ -108,7 +108,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let client = context.connect().await?;
     let admin = client.admin();
     let output = context.output;
-    let result = match command {
+    match command {
         Command::Create(create) => {
             let flow = admin.create_flow(create.into_spec()).await?;
             output.answer(&view(&flow), || {
@@ -155,9 +155,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             admin.delete_flow(&name).await?;
             output.answer(&json!({ "deleted": name }), || format!("deleted {name}"))
         }
-    };
-    client.close().await;
-    result
+    }
 }
 
 /// The state in one word, and the reason for standing still.

@@ -58,7 +58,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
     }
     let client = context.connect().await?;
     let admin = client.admin();
-    let result = match command {
+    match command {
         Command::Build(_) => Ok(()),
         Command::Upload(Upload { file, name }) => {
             let wasm = read(&file)?;
@@ -104,9 +104,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 format!("deleted {name}")
             })
         }
-    };
-    client.close().await;
-    result
+    }
 }
 
 fn read(file: &std::path::Path) -> Result<Vec<u8>, Failure> {

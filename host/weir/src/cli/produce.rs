@@ -102,7 +102,6 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     drop(progress);
     let (tally, failed) = acknowledged;
     let elapsed = started.elapsed().as_secs_f64();
-    client.close().await;
 
     let done = format!("{} lines before it are acknowledged", tally.records);
     if let Some((line, error)) = failed {

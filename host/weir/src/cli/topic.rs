@@ -68,7 +68,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let client = context.connect().await?;
     let admin = client.admin();
     let output = context.output;
-    let result = match command {
+    match command {
         Command::Create(Create {
             name,
             partitions,
@@ -117,9 +117,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 format!("deleted {name}")
             })
         }
-    };
-    client.close().await;
-    result
+    }
 }
 
 fn partitions_of(topic: &TopicInfo) -> String {
