@@ -27,6 +27,7 @@ mod collector;
 mod committer;
 mod counters;
 mod cursor;
+mod dead_letter;
 mod failure;
 mod fair;
 mod graph;
@@ -37,9 +38,12 @@ mod lifecycle;
 mod log;
 mod pass;
 mod plugin_config;
+mod policy;
 mod pool;
 mod recovery;
+mod retries;
 mod runner;
+mod sinks;
 mod spec;
 mod status;
 mod supervisor;
@@ -54,6 +58,11 @@ pub(crate) use pool::FlowPool;
 pub use spec::{FlowSpec, Mode, OnError};
 pub use status::{FlowStatus, Pause, Place};
 pub(crate) use supervisor::{load, start};
+
+/// The name of a flow's dead-letter topic.
+pub(crate) fn dead_letter_topic(flow: &str) -> String {
+    dead_letter::topic_name(flow)
+}
 
 /// The prefix of the cursors of one flow.
 pub(crate) fn cursor_prefix(flow: u32) -> Vec<u8> {

@@ -246,6 +246,7 @@ async fn info(core: &Arc<Core>, flow: &Arc<Flow>, with_log: bool) -> Result<Flow
         spec: row.spec,
         created_ms: row.created_ms,
         status: flow.status(),
+        dead_letter: Some(flow::dead_letter_topic(flow.name())).filter(|topic| core.topic(topic).is_ok()),
         partitions,
         log: if with_log { flow.log().lines() } else { Vec::new() },
     })

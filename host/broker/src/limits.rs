@@ -27,6 +27,8 @@ pub struct Limits {
     pub flow_threads: usize,
     /// Entries of one flow and source partition that may be on their way to the disk at once.
     pub flow_entries_in_flight_max: usize,
+    /// Times a record is tried again before the flow gives it up.
+    pub flow_retries_max: u32,
     /// Most bytes of source batches a flow takes in one pass.
     pub flow_pass_bytes_max: usize,
     /// Most plugin names, those whose versions are all deleted included.
@@ -54,6 +56,7 @@ impl Default for Limits {
             flow_log_lines_max: 256,
             flow_threads: 0,
             flow_entries_in_flight_max: 4,
+            flow_retries_max: 10,
             flow_pass_bytes_max: 1024 * 1024,
             plugins_max: 1_000,
             plugin_versions_max: 1_000,

@@ -23,13 +23,7 @@ impl Broker {
         partitions: u32,
         config: BTreeMap<String, String>,
     ) -> Result<TopicInfo, BrokerError> {
-        check_topic_name(name)?;
-        TopicConfig::parse(&config, &self.core.limits)?;
-        check_partitions(partitions, self.core.limits.topic_partitions_max)?;
-        let name = name.to_owned();
-        self.core
-            .change(move |core| async move { create(&core, name, partitions, config).await })
-            .await
+        create_topic(&self.core, name, partitions, config).await
     }
 
     /// All topics, by name.
@@ -77,6 +71,21 @@ impl Broker {
             .change(move |core| async move { delete(&core, name).await })
             .await
     }
+}
+
+/// See [`Broker::create_topic`].
+pub(crate) async fn create_topic(
+    core: &Arc<Core>,
+    name: &str,
+    partitions: u32,
+    config: BTreeMap<String, String>,
+) -> Result<TopicInfo, BrokerError> {
+    check_topic_name(name)?;
+    TopicConfig::parse(&config, &core.limits)?;
+    check_partitions(partitions, core.limits.topic_partitions_max)?;
+    let name = name.to_owned();
+    core.change(move |core| async move { create(&core, name, partitions, config).await })
+        .await
 }
 
 async fn create(

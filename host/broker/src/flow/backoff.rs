@@ -11,6 +11,12 @@ pub(crate) struct Backoff {
     next: Duration,
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Backoff {
     pub(crate) fn new() -> Self {
         Self { next: FIRST }

@@ -1,14 +1,21 @@
 //! The plugins of one flow, run one after the other over a source batch.
 
+mod judge;
+mod records;
+
+use std::ops::Range;
 use std::time::Instant;
 
 use weir_batch::frame::{Entry, Reader};
 use weir_batch::{Batch, BatchBuilder, BatchError, bitmap};
+use weir_runtime::CallError;
 
 use crate::PluginKind;
 use crate::flow::collector::Collector;
-use crate::flow::failure::Failure;
 use crate::flow::guest::Guest;
+use crate::flow::policy::{Outcome, Policy, Verdict};
+use judge::{Judge, failure};
+use records::{Keep, Records, as_records, check_count, rewrite};
 
 /// One plugin of a chain, set up.
 pub(crate) struct Stage {
@@ -29,7 +36,10 @@ pub(crate) struct Chain {
     builder: BatchBuilder,
     bitmap: Vec<u8>,
     frame: Vec<u8>,
+    /// By source record: whether anything came out of it.
     emitted: Vec<u8>,
+    /// By source record: whether it failed.
+    failed: Vec<u8>,
 }
 
 /// What a batch was made into.
@@ -43,21 +53,40 @@ pub(crate) struct ChainStats {
     pub(crate) guest_ns: u64,
 }
 
-/// The records between two plugins.
-struct Records<'a> {
-    batch: Batch<'a>,
-    /// By record: its index in the source batch. `None`: its own.
-    sources: Option<Vec<u32>>,
-    /// By record: the sink that the last transform chose. `None`: every sink.
-    outputs: Option<Vec<u32>>,
+/// What became of the records of one call.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Made {
+    pub(crate) stats: ChainStats,
+    /// Records that are left out, in order.
+    pub(crate) failed: Vec<FailedRecord>,
 }
 
-impl Records<'_> {
-    fn source(&self, index: usize) -> u32 {
-        self.sources
-            .as_ref()
-            .map_or(index as u32, |sources| sources[index])
-    }
+/// A record that a plugin could not handle, and that the flow goes on without.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct FailedRecord {
+    /// Its index in the source batch.
+    pub(crate) index: usize,
+    /// The plugin, `name@version`.
+    pub(crate) plugin: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) verdict: Verdict,
+}
+
+/// Why nothing came out of a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum ChainError {
+    /// A call failed as a whole: one of its records may be to blame.
+    Call {
+        /// The plugin, `name@version`.
+        plugin: Option<String>,
+        reason: String,
+        /// It ran into its deadline.
+        slow: bool,
+    },
+    /// A record at which the flow has to stop, or that needs the dead-letter topic while there is none.
+    Record(FailedRecord),
+    /// A batch of outputs cannot be finished; others of this run are finished already. What was gathered is of no use.
+    Output(String),
 }
 
 impl Chain {
@@ -75,38 +104,36 @@ impl Chain {
             bitmap: Vec::new(),
             frame: Vec::new(),
             emitted: Vec::new(),
+            failed: Vec::new(),
         }
     }
 
-    /// Runs `batch`, which is not compressed, through all plugins and hands the outputs of its records from offset
-    /// `from` on to `out`. On a failure `out` has part of the batch's outputs and is to be thrown away.
+    /// Runs the records `range` of `batch`, which is not compressed, through all plugins and hands the outputs to `out`.
+    /// After an error other than [`ChainError::Output`], `out` is as it was.
+    ///
+    /// # Panics
+    /// If the range is not within the batch.
     pub(crate) fn run(
         &mut self,
         batch: Batch<'_>,
-        from: i64,
+        range: Range<usize>,
+        policy: &Policy,
         out: &mut Collector,
-    ) -> Result<ChainStats, Failure> {
-        let source = batch.header();
-        let (base_offset, last_offset) = (source.base_offset, source.last_offset());
-        let skipped = usize::try_from(from.saturating_sub(base_offset))
-            .unwrap_or(0)
-            .min(batch.len());
+    ) -> Result<Made, ChainError> {
+        let (base_offset, len) = (batch.header().base_offset, batch.len());
+        assert!(range.start <= range.end && range.end <= len);
         let mut stats = ChainStats {
-            records: (batch.len() - skipped) as u64,
+            records: range.len() as u64,
             ..ChainStats::default()
         };
+        let mut failed = Vec::new();
         self.builder.clear();
-        self.emitted.clear();
-        self.emitted.resize(bitmap::byte_len(batch.len()), 0);
+        for bits in [&mut self.emitted, &mut self.failed] {
+            bits.clear();
+            bits.resize(bitmap::byte_len(len), 0);
+        }
 
-        let fault = |plugin: Option<&str>, source: Option<u32>, reason: String| Failure {
-            offset: source.map_or(base_offset.max(from), |index| base_offset + i64::from(index)),
-            last_offset: source.is_none().then_some(last_offset),
-            plugin: plugin.map(str::to_owned),
-            reason,
-        };
-
-        let mut keep = (skipped > 0).then(|| Keep::all_but_first(skipped, batch.len()));
+        let mut keep = (range.len() < len).then(|| Keep::range(range.clone(), len));
         let mut records = Records {
             batch,
             sources: None,
@@ -121,27 +148,35 @@ impl Chain {
                     keep = Some(kept);
                     break;
                 }
-                let made = rewrite(&records, &kept, &mut self.builder)
-                    .map_err(|error| fault(None, None, format!("the batch cannot be read: {error}")))?;
+                let made = rewrite(&records, &kept, &mut self.builder).map_err(unreadable)?;
                 bytes = made.0;
-                records = as_records(&bytes, made.1, made.2)
-                    .map_err(|error| fault(None, None, error.to_string()))?;
+                records = as_records(&bytes, made.1, made.2).map_err(unreadable)?;
             }
             let stage = &mut self.stages[index];
             let plugin = stage.plugin.as_str();
+            let fault = |reason: String| ChainError::Call {
+                plugin: Some(plugin.to_owned()),
+                reason,
+                slow: false,
+            };
             let began = Instant::now();
             let called = match stage.kind {
                 PluginKind::Filter => stage.guest.filter(records.batch.as_bytes(), &mut self.bitmap),
                 _ => stage.guest.transform(records.batch.as_bytes(), &mut self.frame),
             };
             stats.guest_ns += began.elapsed().as_nanos() as u64;
-            called.map_err(|error| fault(Some(plugin), None, error.to_string()))?;
+            called.map_err(|error| ChainError::Call {
+                plugin: Some(plugin.to_owned()),
+                reason: error.to_string(),
+                slow: matches!(error, CallError::Deadline { .. }),
+            })?;
 
             if stage.kind == PluginKind::Filter {
                 let len = records.batch.len();
                 if !bitmap::is_valid(&self.bitmap, len) {
-                    let reason = format!("the plugin returned a bitmap that does not fit {len} records");
-                    return Err(fault(Some(plugin), None, reason));
+                    return Err(fault(format!(
+                        "the plugin returned a bitmap that does not fit {len} records"
+                    )));
                 }
                 keep = Keep::of(&self.bitmap, len);
                 continue;
@@ -149,73 +184,75 @@ impl Chain {
 
             let chooses = self.chooser == Some(index);
             let outputs = if chooses { out.outputs() } else { 1 };
-            let frame = Reader::new(&self.frame, records.batch.len() as u32, outputs).map_err(|error| {
-                fault(
-                    Some(plugin),
-                    None,
-                    format!("the plugin returned a bad frame: {error}"),
-                )
-            })?;
-            let base_timestamp = records.batch.base_timestamp();
+            let frame = Reader::new(&self.frame, records.batch.len() as u32, outputs)
+                .map_err(|error| fault(format!("the plugin returned a bad frame: {error}")))?;
             let last = index + 1 == stages;
+            // Nothing goes out before it is known that nothing stops the run.
+            let too_large = last && self.frame.len() > out.tail_bytes_safe();
+            if frame.emitted() < frame.len() || too_large {
+                let entries = frame.entries().filter_map(|entry| {
+                    let (outcome, reason) = failure(&entry, too_large.then_some(&*out))?;
+                    Some((records.source(entry.source() as usize), outcome, reason))
+                });
+                let judge = Judge {
+                    plugin: Some(plugin),
+                    base_offset,
+                    policy,
+                    out,
+                };
+                judge.all(entries, &mut self.failed, &mut failed)?;
+            }
+            let base_timestamp = records.batch.base_timestamp();
             let mut made_sources = Vec::with_capacity(if last { 0 } else { frame.emitted() });
             let mut made_outputs = Vec::with_capacity(if last || !chooses { 0 } else { frame.emitted() });
             for entry in frame.entries() {
-                let source = records.source(entry.source() as usize);
-                let (reason, what) = match entry {
-                    Entry::Emit {
-                        output,
-                        timestamp_delta,
-                        tail,
-                        ..
-                    } => {
-                        let timestamp = base_timestamp.wrapping_add(timestamp_delta);
-                        if last {
-                            let offset = base_offset + i64::from(source);
-                            bitmap::set(&mut self.emitted, source as usize);
-                            out.push(output as usize, offset, timestamp, tail.key(), tail.as_bytes())
-                                .map_err(|error| fault(Some(plugin), Some(source), error.to_string()))?;
-                        } else {
-                            made_sources.push(source);
-                            if chooses {
-                                made_outputs.push(output);
-                            }
-                            self.builder
-                                .push_tail(timestamp, tail.as_bytes())
-                                .map_err(|error| fault(Some(plugin), Some(source), error.to_string()))?;
-                        }
-                        continue;
-                    }
-                    Entry::DeadLetter { reason, .. } => {
-                        (reason, "wants a record to go to a dead-letter topic")
-                    }
-                    Entry::Retry { reason, .. } => (reason, "wants a record to be tried again"),
-                    Entry::Fail { reason, .. } => (reason, "cannot go on after a record"),
+                let Entry::Emit {
+                    output,
+                    source,
+                    timestamp_delta,
+                    tail,
+                } = entry
+                else {
+                    continue;
                 };
-                let reason = format!("the plugin {what}: {}", clip(reason));
-                return Err(fault(Some(plugin), Some(source), reason));
+                let source = records.source(source as usize);
+                if !failed.is_empty() && bitmap::get(&self.failed, source as usize) {
+                    continue;
+                }
+                let timestamp = base_timestamp.wrapping_add(timestamp_delta);
+                if last {
+                    let offset = base_offset + i64::from(source);
+                    bitmap::set(&mut self.emitted, source as usize);
+                    out.push(output as usize, offset, timestamp, tail.key(), tail.as_bytes())
+                        .map_err(|error| ChainError::Output(error.to_string()))?;
+                } else {
+                    made_sources.push(source);
+                    if chooses {
+                        made_outputs.push(output);
+                    }
+                    self.builder
+                        .push_tail(timestamp, tail.as_bytes())
+                        .map_err(|error| fault(error.to_string()))?;
+                }
             }
-            if last {
-                stats.dropped = stats.records - (bitmap::count_ones(&self.emitted) as u64).min(stats.records);
-                return Ok(stats);
+            if last || self.builder.is_empty() {
+                return Ok(self.done(stats, failed));
             }
-            if self.builder.is_empty() {
-                stats.dropped = stats.records;
-                return Ok(stats);
-            }
-            let made = self
-                .builder
-                .finish()
-                .map_err(|error| fault(Some(plugin), None, error.to_string()))?;
+            let made = self.builder.finish().map_err(|error| fault(error.to_string()))?;
             bytes = made;
             records = as_records(&bytes, made_sources, chooses.then_some(made_outputs))
-                .map_err(|error| fault(Some(plugin), None, error.to_string()))?;
+                .map_err(|error| fault(error.to_string()))?;
         }
 
-        self.emit(&records, keep.as_ref(), base_offset, out)
-            .map_err(|(source, error)| fault(None, source, error))?;
-        stats.dropped = stats.records - (bitmap::count_ones(&self.emitted) as u64).min(stats.records);
-        Ok(stats)
+        self.emit(&records, keep.as_ref(), base_offset, policy, out, &mut failed)?;
+        Ok(self.done(stats, failed))
+    }
+
+    fn done(&self, mut stats: ChainStats, mut failed: Vec<FailedRecord>) -> Made {
+        let gone = (bitmap::count_ones(&self.emitted) + failed.len()) as u64;
+        stats.dropped = stats.records.saturating_sub(gone);
+        failed.sort_by_key(|record| record.index);
+        Made { stats, failed }
     }
 
     /// Hands what is left after the last filter to `out`.
@@ -224,113 +261,58 @@ impl Chain {
         records: &Records<'_>,
         keep: Option<&Keep>,
         base_offset: i64,
+        policy: &Policy,
         out: &mut Collector,
-    ) -> Result<(), (Option<u32>, String)> {
+        failed: &mut Vec<FailedRecord>,
+    ) -> Result<(), ChainError> {
         if keep.is_some_and(|keep| keep.count == 0) {
             return Ok(());
         }
+        let left = |index: usize| keep.is_none_or(|keep| bitmap::get(&keep.bits, index));
+        let sinks = |index: usize, out: &Collector| match &records.outputs {
+            Some(outputs) => outputs[index] as usize..outputs[index] as usize + 1,
+            None => 0..out.outputs() as usize,
+        };
+        if records.batch.as_bytes().len() > out.tail_bytes_safe() {
+            let iter = records.batch.records().map_err(unreadable)?.enumerate();
+            let too_large = iter
+                .filter(|(index, _)| left(*index))
+                .filter_map(|(index, record)| {
+                    let error =
+                        sinks(index, out).find_map(|sink| out.oversized(sink, record.tail().len()))?;
+                    Some((records.source(index), Outcome::Fail, error.to_string()))
+                });
+            let judge = Judge {
+                plugin: None,
+                base_offset,
+                policy,
+                out,
+            };
+            judge.all(too_large, &mut self.failed, failed)?;
+        }
         let mut seen = 0;
-        let iter = records
-            .batch
-            .records()
-            .map_err(|error| (None, error.to_string()))?;
-        for (index, record) in iter.enumerate() {
+        for (index, record) in records.batch.records().map_err(unreadable)?.enumerate() {
             seen += 1;
-            if keep.is_some_and(|keep| !bitmap::get(&keep.bits, index)) {
+            let source = records.source(index);
+            if !left(index) || (!failed.is_empty() && bitmap::get(&self.failed, source as usize)) {
                 continue;
             }
-            let source = records.source(index);
             bitmap::set(&mut self.emitted, source as usize);
             let offset = base_offset + i64::from(source);
-            let sinks = match &records.outputs {
-                Some(outputs) => outputs[index] as usize..outputs[index] as usize + 1,
-                None => 0..out.outputs() as usize,
-            };
-            sinks
-                .into_iter()
+            sinks(index, out)
                 .try_for_each(|sink| out.push(sink, offset, record.timestamp(), record.key(), record.tail()))
-                .map_err(|error| (Some(source), error.to_string()))?;
+                .map_err(|error| ChainError::Output(error.to_string()))?;
         }
-        check_count(&records.batch, seen).map_err(|error| (None, error.to_string()))
+        check_count(&records.batch, seen).map_err(|error| ChainError::Output(error.to_string()))
     }
 }
 
-/// The records that a filter keeps, where these are not all.
-struct Keep {
-    bits: Vec<u8>,
-    count: usize,
-}
-
-impl Keep {
-    /// `None` if all `len` records are kept.
-    fn of(bits: &[u8], len: usize) -> Option<Self> {
-        let count = bitmap::count_ones(bits);
-        (count < len).then(|| Self {
-            bits: bits.to_vec(),
-            count,
-        })
+fn unreadable(error: BatchError) -> ChainError {
+    ChainError::Call {
+        plugin: None,
+        reason: format!("the batch cannot be read: {error}"),
+        slow: false,
     }
-
-    fn all_but_first(skipped: usize, len: usize) -> Self {
-        let mut bits = vec![0; bitmap::byte_len(len)];
-        (skipped..len).for_each(|index| bitmap::set(&mut bits, index));
-        Self {
-            bits,
-            count: len - skipped,
-        }
-    }
-}
-
-/// The kept records as a batch of their own: its bytes, its sources, its outputs.
-type Made = (Vec<u8>, Vec<u32>, Option<Vec<u32>>);
-
-fn rewrite(records: &Records<'_>, keep: &Keep, builder: &mut BatchBuilder) -> Result<Made, BatchError> {
-    builder.clear();
-    let mut sources = Vec::with_capacity(keep.count);
-    let mut outputs = records.outputs.as_ref().map(|_| Vec::with_capacity(keep.count));
-    let mut seen = 0;
-    for (index, record) in records.batch.records()?.enumerate() {
-        seen += 1;
-        if bitmap::get(&keep.bits, index) {
-            builder.push_tail(record.timestamp(), record.tail())?;
-            sources.push(records.source(index));
-            if let (Some(made), Some(outputs)) = (&mut outputs, &records.outputs) {
-                made.push(outputs[index]);
-            }
-        }
-    }
-    check_count(&records.batch, seen)?;
-    Ok((builder.finish()?, sources, outputs))
-}
-
-fn as_records(bytes: &[u8], sources: Vec<u32>, outputs: Option<Vec<u32>>) -> Result<Records<'_>, BatchError> {
-    Ok(Records {
-        batch: Batch::parse_trusted(bytes)?,
-        sources: Some(sources),
-        outputs,
-    })
-}
-
-/// A batch is not walked before it is used: that it ends early shows only now.
-fn check_count(batch: &Batch<'_>, seen: usize) -> Result<(), BatchError> {
-    if seen == batch.len() {
-        return Ok(());
-    }
-    let header = batch.header();
-    Err(BatchError::InvalidRecordCount {
-        count: header.record_count,
-        last_offset_delta: header.last_offset_delta,
-    })
-}
-
-/// A guest's own words, short enough for a message and without control characters.
-fn clip(reason: &str) -> String {
-    const CHARS_MAX: usize = 500;
-    reason
-        .chars()
-        .take(CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

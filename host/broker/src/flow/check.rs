@@ -1,9 +1,10 @@
 //! Whether a flow can be as it is described.
 
 use crate::core::Core;
+use crate::flow::dead_letter;
 use crate::flow::graph::cycle;
-use crate::flow::{FlowSpec, Mode, OnError};
-use crate::name::check_flow_name;
+use crate::flow::{FlowSpec, Mode};
+use crate::name::{check_flow_name, check_topic_name};
 use crate::plugin::PluginRef;
 use crate::{BrokerError, ErrorKind, PluginKind};
 
@@ -21,12 +22,12 @@ pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerE
             spec.mode.name()
         )));
     }
-    if spec.on_error != OnError::Pause {
-        return Err(invalid(format!(
-            "on-error {} is not there yet: use pause",
-            spec.on_error.name()
-        )));
-    }
+    check_topic_name(&dead_letter::topic_name(&spec.name)).map_err(|error| {
+        invalid(format!(
+            "the flow's name leaves no room for its dead-letter topic: {}",
+            error.message
+        ))
+    })?;
     core.topic(&spec.from)?;
     for (index, name) in spec.to.iter().enumerate() {
         core.topic(name)?;
@@ -58,10 +59,15 @@ pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerE
         let message = format!("there are {} flows, the most this broker runs", flows.len());
         return Err(BrokerError::new(ErrorKind::LimitExceeded, message));
     }
-    let edges = flows
-        .iter()
-        .map(|flow| (flow.spec().from.as_str(), flow.spec().to.as_slice()));
-    if let Some(path) = cycle(edges, &spec.from, &spec.to) {
+    // Dead letters are written by a flow, too.
+    let with_letters = |spec: &FlowSpec| {
+        let mut to = spec.to.clone();
+        to.push(dead_letter::topic_name(&spec.name));
+        (spec.from.clone(), to)
+    };
+    let edges: Vec<_> = flows.iter().map(|flow| with_letters(flow.spec())).collect();
+    let edges = edges.iter().map(|(from, to)| (from.as_str(), to.as_slice()));
+    if let Some(path) = cycle(edges, &spec.from, &with_letters(&spec).1) {
         let path = path.join(" -> ");
         return Err(invalid(format!(
             "the flow would close a cycle in which records go round for ever: {path}"

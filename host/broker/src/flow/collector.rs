@@ -1,7 +1,7 @@
 //! Gathers a flow's outputs into batches, one row of batches for each sink partition.
 
 use bytes::BytesMut;
-use weir_batch::{BatchBuilder, BatchError, Codec, partition_for_key};
+use weir_batch::{BatchBuilder, BatchError, Codec, Record, partition_for_key};
 use weir_log::PartitionId;
 
 use crate::batch::stamp_append_time;
@@ -12,6 +12,8 @@ use crate::flow::cursor::SinkShape;
 const BATCH_BYTES: usize = 256 * 1024;
 /// Most bytes a record takes beside its tail.
 const RECORD_HEAD_MAX: usize = 21;
+/// Bytes of a batch before its first record.
+const BATCH_HEAD: usize = 61;
 
 /// One sink, as outputs for it are made.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,6 +66,10 @@ impl std::fmt::Display for CollectError {
 /// Gathers the outputs of one source partition. Used again for pass after pass.
 pub(crate) struct Collector {
     sinks: Vec<Sink>,
+    /// Whether the last sink is the dead-letter topic, which no plugin writes to by itself.
+    dead_letter: bool,
+    /// A record with a tail of so many bytes fits into every sink.
+    tail_bytes_safe: usize,
     /// The source's partition index: where records without a key go, modulo the sink's partitions.
     source_partition: u32,
     /// By shard: outputs of source records below this offset are there already and are left out.
@@ -85,8 +91,13 @@ impl Collector {
             .iter()
             .map(|sink| (0..sink.shape.partitions).map(|_| None).collect())
             .collect();
+        let smallest = sinks.iter().map(|sink| sink.message_bytes_max).min();
         Self {
             sinks,
+            dead_letter: false,
+            tail_bytes_safe: smallest
+                .unwrap_or_default()
+                .saturating_sub(BATCH_HEAD + RECORD_HEAD_MAX),
             source_partition,
             applied,
             builders,
@@ -96,6 +107,47 @@ impl Collector {
             source_codec: Codec::None,
             now_ms: 0,
         }
+    }
+
+    /// The same with a topic for records that no plugin can handle.
+    pub(crate) fn with_dead_letter(mut self, sink: Sink) -> Self {
+        self.builders
+            .push((0..sink.shape.partitions).map(|_| None).collect());
+        self.sinks.push(sink);
+        self.dead_letter = true;
+        self
+    }
+
+    /// Whether there is a topic for records that no plugin can handle.
+    pub(crate) fn has_dead_letter(&self) -> bool {
+        self.dead_letter
+    }
+
+    /// A record with a tail of so many bytes fits into every sink; whether a larger one does, [`oversized`](Self::oversized)
+    /// tells.
+    pub(crate) fn tail_bytes_safe(&self) -> usize {
+        self.tail_bytes_safe
+    }
+
+    /// Why a record with a tail of so many bytes does not fit into a sink even by itself; `None` if it does, or if that
+    /// is known only after compressing it.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub(crate) fn oversized(&self, output: usize, tail_bytes: usize) -> Option<CollectError> {
+        let sink = &self.sinks[output];
+        if sink.codec.unwrap_or(self.source_codec) != Codec::None {
+            return None;
+        }
+        // Attributes and two deltas of zero; the length before them is a zigzag varint.
+        let record = 3 + tail_bytes;
+        let length = (usize::BITS - (2 * record).leading_zeros()).div_ceil(7) as usize;
+        let bytes = BATCH_HEAD + length + record;
+        (bytes > sink.message_bytes_max).then(|| CollectError::Oversized {
+            sink: sink.name.clone(),
+            bytes,
+            max: sink.message_bytes_max,
+        })
     }
 
     /// Bytes of the batches finished since the last [`take`](Self::take).
@@ -114,9 +166,9 @@ impl Collector {
         self.finished_bytes = 0;
     }
 
-    /// How many sinks there are.
+    /// How many sinks plugins write to.
     pub(crate) fn outputs(&self) -> u32 {
-        self.sinks.len() as u32
+        (self.sinks.len() - usize::from(self.dead_letter)) as u32
     }
 
     /// What follows comes from a batch compressed with `codec`, at `now_ms`.
@@ -137,15 +189,54 @@ impl Collector {
         key: Option<&[u8]>,
         tail: &[u8],
     ) -> Result<(), CollectError> {
+        let Some(builder) = self.open_builder(output, source_offset, key, tail.len())? else {
+            return Ok(());
+        };
+        builder.push_tail(timestamp_ms, tail).map_err(CollectError::Batch)
+    }
+
+    /// A record of the source for the dead-letter topic: as it was, with `more` headers after its own.
+    ///
+    /// # Panics
+    /// If there is no dead-letter topic.
+    pub(crate) fn push_dead_letter(
+        &mut self,
+        source_offset: i64,
+        record: &Record<'_>,
+        more: &[(&str, &str)],
+    ) -> Result<(), CollectError> {
+        assert!(self.dead_letter);
+        let mut headers: Vec<(&str, Option<&[u8]>)> = record.headers().collect();
+        headers.extend(more.iter().map(|(key, value)| (*key, Some(value.as_bytes()))));
+        // Five bytes are the most that a length takes.
+        let more_bytes: usize = more.iter().map(|(key, value)| key.len() + value.len() + 10).sum();
+        let bytes = record.tail().len() + more_bytes + 5;
+        // By the source's partition, not by the key: the dead letters of a partition stay in their order.
+        let output = self.sinks.len() - 1;
+        let Some(builder) = self.open_builder(output, source_offset, None, bytes)? else {
+            return Ok(());
+        };
+        builder
+            .push(record.timestamp(), record.key(), record.value(), &headers)
+            .map_err(CollectError::Batch)
+    }
+
+    /// The builder for a record of that key and size, with room for it; `None` if the record is there already.
+    fn open_builder(
+        &mut self,
+        output: usize,
+        source_offset: i64,
+        key: Option<&[u8]>,
+        tail_bytes: usize,
+    ) -> Result<Option<&mut BatchBuilder>, CollectError> {
         let sink = &self.sinks[output];
         let partition = partition_of(key, self.source_partition, sink.shape.partitions);
         let shard = sink.shards[partition as usize];
         if source_offset < self.applied.get(usize::from(shard)).copied().unwrap_or(i64::MIN) {
-            return Ok(());
+            return Ok(None);
         }
-        let slot = &mut self.builders[output][partition as usize];
-        let builder = slot.get_or_insert_default();
-        let full = builder.encoded_len() + tail.len() + RECORD_HEAD_MAX > sink.batch_bytes_target();
+        let builder = self.builders[output][partition as usize].get_or_insert_default();
+        let full = builder.encoded_len() + tail_bytes + RECORD_HEAD_MAX > sink.batch_bytes_target();
         if full && !builder.is_empty() {
             let done = finish(builder, sink, partition, self.now_ms)?;
             self.finished_bytes += done.batch.len();
@@ -156,21 +247,7 @@ impl Collector {
         if builder.is_empty() {
             builder.set_codec(sink.codec.unwrap_or(self.source_codec));
         }
-        builder
-            .push_tail(timestamp_ms, tail)
-            .map_err(CollectError::Batch)?;
-        if full {
-            // It may be too large by itself: better known now, while its place is known.
-            let (bytes, max) = (builder.encoded_len(), sink.message_bytes_max);
-            if bytes > max && sink.codec.unwrap_or(self.source_codec) == Codec::None {
-                return Err(CollectError::Oversized {
-                    sink: sink.name.clone(),
-                    bytes,
-                    max,
-                });
-            }
-        }
-        Ok(())
+        Ok(Some(builder))
     }
 
     /// Everything gathered since the last time, in order within each sink partition.

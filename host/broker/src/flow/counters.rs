@@ -14,6 +14,9 @@ pub(crate) struct Counters {
     records_out: AtomicU64,
     bytes_out: AtomicU64,
     dropped: AtomicU64,
+    skipped: AtomicU64,
+    dead_lettered: AtomicU64,
+    retried: AtomicU64,
     errors: AtomicU64,
     guest_ns: AtomicU64,
 }
@@ -26,6 +29,8 @@ pub(crate) struct PassStats {
     pub(crate) records_out: u64,
     pub(crate) bytes_out: u64,
     pub(crate) dropped: u64,
+    pub(crate) skipped: u64,
+    pub(crate) dead_lettered: u64,
     pub(crate) guest_ns: u64,
 }
 
@@ -38,6 +43,9 @@ impl Counters {
             records_out: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            dead_lettered: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             guest_ns: AtomicU64::new(0),
         }
@@ -49,11 +57,18 @@ impl Counters {
         self.records_out.fetch_add(pass.records_out, Ordering::Relaxed);
         self.bytes_out.fetch_add(pass.bytes_out, Ordering::Relaxed);
         self.dropped.fetch_add(pass.dropped, Ordering::Relaxed);
+        self.skipped.fetch_add(pass.skipped, Ordering::Relaxed);
+        self.dead_lettered
+            .fetch_add(pass.dead_lettered, Ordering::Relaxed);
         self.guest_ns.fetch_add(pass.guest_ns, Ordering::Relaxed);
     }
 
     pub(crate) fn error(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn retry(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn set_cursor(&self, cursor: i64) {
@@ -78,6 +93,9 @@ impl Counters {
             records_out: load(&self.records_out),
             bytes_out: load(&self.bytes_out),
             dropped: load(&self.dropped),
+            skipped: load(&self.skipped),
+            dead_lettered: load(&self.dead_lettered),
+            retried: load(&self.retried),
             errors: load(&self.errors),
             guest_ns: load(&self.guest_ns),
         }

@@ -13,6 +13,8 @@ pub struct FlowInfo {
     pub created_ms: i64,
     /// Whether it runs, and if not, why.
     pub status: FlowStatus,
+    /// The topic that records go to which its plugins cannot handle, once there is one.
+    pub dead_letter: Option<String>,
     /// Its progress in every partition of the source topic.
     pub partitions: Vec<FlowPartitionInfo>,
     /// The last lines its plugins logged, oldest first; empty in lists.
@@ -41,6 +43,12 @@ pub struct FlowPartitionInfo {
     pub bytes_out: u64,
     /// Records read of which nothing came out.
     pub dropped: u64,
+    /// Records that no plugin could handle and that were left out.
+    pub skipped: u64,
+    /// Records that no plugin could handle and that went to the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Times a record was tried again.
+    pub retried: u64,
     /// Times the flow stopped on an error in this partition.
     pub errors: u64,
     /// Nanoseconds spent in the guests' calls.

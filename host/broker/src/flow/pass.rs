@@ -1,5 +1,6 @@
 //! One pass of a flow: some batches of a source partition, through the plugins, into batches for the sinks.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,10 +10,12 @@ use weir_batch::{Batch, Codec, iter_batches};
 use weir_log::{Partition, ReadError};
 
 use crate::clock::now_ms;
-use crate::flow::chain::Chain;
+use crate::flow::chain::{Chain, ChainError, FailedRecord, Made};
 use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
-use crate::flow::failure::Failure;
+use crate::flow::dead_letter;
+use crate::flow::failure::{Failure, sample};
+use crate::flow::policy::{FailuresInRow, Outcome, Policy, Verdict};
 use crate::flow::work::FlowWork;
 
 /// A pass ends at the next batch after this time: other flows have their turn, and a flow that stops stops soon.
@@ -24,12 +27,16 @@ const AMPLIFICATION_MAX: usize = 4;
 pub(crate) struct Pass {
     pub(crate) work: Arc<FlowWork>,
     pub(crate) source: Partition,
+    /// The name of the source topic.
+    pub(crate) topic: String,
     /// The first source offset that is not yet done.
     pub(crate) from: i64,
     /// Most bytes of source batches.
     pub(crate) bytes_max: usize,
     /// Most bytes that one compressed source batch may unpack to.
     pub(crate) unpacked_bytes_max: usize,
+    pub(crate) policy: Policy,
+    pub(crate) failures: FailuresInRow,
     pub(crate) collector: Collector,
     /// Set when the pass is to end at the next batch.
     pub(crate) stop: Arc<AtomicBool>,
@@ -37,24 +44,42 @@ pub(crate) struct Pass {
 
 /// What a pass has made.
 pub(crate) struct PassResult {
-    /// The next source offset to be done: where the last batch of the pass ends.
+    /// The next source offset to be done; where the pass began, if it did nothing.
     pub(crate) end: i64,
+    /// The outputs of everything before it.
     pub(crate) batches: Vec<OutBatch>,
     pub(crate) stats: PassStats,
+    pub(crate) failures: FailuresInRow,
     /// The collector, empty, for the next pass.
     pub(crate) collector: Collector,
-    /// Why it did not get any further than `end`, if not for want of time or source. Then `end` is where it began: a pass
-    /// that fails later makes do with what comes before the failure.
+    /// Why it did not get any further than `end`, if not for want of time or source.
     pub(crate) failure: Option<PassFailure>,
 }
 
-/// Why a pass made nothing.
+/// What a pass cannot get past.
 #[derive(Debug)]
 pub(crate) enum PassFailure {
-    /// A batch, or a record, that the plugins cannot get past.
+    /// A batch, or a record, that the plugins fail at.
     Guest(Failure),
     /// The source cannot be read.
     Read(ReadError),
+}
+
+/// Where a batch is left early.
+enum Halt {
+    /// At this record, for want of time.
+    Enough(usize),
+    /// At a record that failed.
+    Failed(FailedRecord),
+    /// Outputs cannot be gathered, and those that are there are of no use.
+    Lost(String),
+}
+
+/// Why a pass ends early.
+struct Failed {
+    /// Everything before this offset is done; `None` if nothing of the pass is of use.
+    end: Option<i64>,
+    failure: Failure,
 }
 
 impl Pass {
@@ -66,78 +91,85 @@ impl Pass {
         };
         let batches = match fetched {
             Ok(fetched) => fetched.batches,
-            Err(error) => return self.failed(PassFailure::Read(error)),
+            Err(error) => return self.nothing(PassFailure::Read(error)),
         };
         let mut chain = match self.work.chain() {
             Ok(chain) => chain,
             Err((plugin, error)) => {
                 let failure = Failure {
-                    offset: self.from,
-                    last_offset: None,
                     plugin: Some(plugin),
-                    reason: error.to_string(),
+                    ..Failure::of_batch(self.from, None, error.to_string())
                 };
-                return self.failed(PassFailure::Guest(failure));
+                return self.nothing(PassFailure::Guest(failure));
             }
         };
-        let mut count_max = usize::MAX;
-        loop {
-            match self.run_batches(&mut chain, &batches, count_max) {
-                Ok((end, batches, stats)) => {
-                    self.work.rest(chain);
-                    return PassResult {
-                        end,
-                        batches,
-                        stats,
-                        collector: self.collector,
-                        failure: None,
-                    };
-                }
-                Err((0, failure)) => {
-                    self.work.rest(chain);
-                    return self.failed(PassFailure::Guest(failure));
-                }
-                // The batches before the failure count; the next pass begins with the one that failed.
-                Err((done, _)) => count_max = done,
+        let mut stats = PassStats::default();
+        let (end, failure) = match self.run_batches(&mut chain, &batches, &mut stats) {
+            Ok(end) => (end, None),
+            Err(Failed { end: None, failure }) => {
+                self.work.rest(chain);
+                return self.nothing(PassFailure::Guest(failure));
             }
-            self.collector.clear();
+            Err(Failed {
+                end: Some(end),
+                failure,
+            }) => (end, Some(PassFailure::Guest(failure))),
+        };
+        self.work.rest(chain);
+        match self.collector.take() {
+            Ok(batches) => {
+                for batch in &batches {
+                    stats.records_out += u64::from(batch.records);
+                    stats.bytes_out += batch.batch.len() as u64;
+                }
+                PassResult {
+                    end,
+                    batches,
+                    stats,
+                    failures: self.failures,
+                    collector: self.collector,
+                    failure,
+                }
+            }
+            // Records are looked at as they come; what is found only now lies in the whole pass.
+            Err(error) => {
+                let failure = Failure::of_batch(self.from, Some(end - 1), error.to_string());
+                self.nothing(PassFailure::Guest(failure))
+            }
         }
     }
 
-    /// Runs up to `count_max` batches. A failure comes with the number of batches that were done before it.
+    /// Runs batches until there are no more, or it is enough. Returns the next offset to be done.
     fn run_batches(
         &mut self,
         chain: &mut Chain,
         batches: &Bytes,
-        count_max: usize,
-    ) -> Result<(i64, Vec<OutBatch>, PassStats), (usize, Failure)> {
+        stats: &mut PassStats,
+    ) -> Result<i64, Failed> {
         let began = Instant::now();
-        let mut stats = PassStats::default();
         let mut end = self.from;
         let mut scratch = Vec::new();
-        let mut done = 0;
         for item in iter_batches(batches) {
-            let unreadable = |offset, last_offset, reason: String| Failure {
-                offset,
-                last_offset,
-                plugin: None,
-                reason: format!("the stored batch cannot be read: {reason}"),
+            let unreadable = |first: i64, last: Option<i64>, error: weir_batch::BatchError| {
+                let reason = format!("the stored batch cannot be read: {error}");
+                Failed {
+                    end: Some(first),
+                    failure: Failure::of_batch(first, last, reason),
+                }
             };
-            let (header, bytes) = item.map_err(|error| (done, unreadable(end, None, error.to_string())))?;
+            let (header, bytes) = item.map_err(|error| unreadable(end, None, error))?;
             if header.next_offset() <= self.from {
                 continue;
             }
-            let enough = done > 0
+            let enough = end > self.from
                 && (began.elapsed() >= SLICE
                     || self.stop.load(Ordering::Relaxed)
                     || self.collector.bytes() > AMPLIFICATION_MAX * self.bytes_max);
-            if done >= count_max || enough {
+            if enough {
                 break;
             }
-            let bad = |error: weir_batch::BatchError| {
-                let place = (header.base_offset.max(self.from), Some(header.last_offset()));
-                (done, unreadable(place.0, place.1, error.to_string()))
-            };
+            let first = header.base_offset.max(self.from);
+            let bad = |error| unreadable(first, Some(header.last_offset()), error);
             let batch = Batch::parse_trusted(bytes).map_err(bad)?;
             let unpacked = match batch.codec() {
                 Codec::None => batch,
@@ -146,41 +178,155 @@ impl Pass {
                     .map_err(bad)?,
             };
             self.collector.begin_batch(batch.codec(), now_ms());
-            let made = chain
-                .run(unpacked, self.from, &mut self.collector)
-                .map_err(|failure| (done, failure))?;
-            stats.records_in += made.records;
-            stats.dropped += made.dropped;
-            stats.guest_ns += made.guest_ns;
+            let skipped = usize::try_from(first - header.base_offset).unwrap_or(usize::MAX);
+            let range = skipped.min(unpacked.len())..unpacked.len();
+            let halt = self.run_range(chain, unpacked, range, stats, began).err();
             stats.bytes_in += bytes.len() as u64;
-            end = header.next_offset();
-            done += 1;
+            let offset_of = |index: usize| (header.base_offset + index as i64).min(header.next_offset());
+            match halt {
+                None => end = header.next_offset(),
+                Some(Halt::Enough(index)) => {
+                    end = offset_of(index);
+                    break;
+                }
+                Some(Halt::Failed(failed)) => {
+                    let offset = offset_of(failed.index);
+                    let failure = Failure {
+                        offset,
+                        last_offset: None,
+                        plugin: failed.plugin,
+                        reason: failed.reason,
+                        sample: value_at(&unpacked, failed.index),
+                        verdict: failed.verdict,
+                    };
+                    return Err(Failed {
+                        end: Some(offset),
+                        failure,
+                    });
+                }
+                Some(Halt::Lost(reason)) => {
+                    return Err(Failed {
+                        end: None,
+                        failure: Failure::of_batch(first, Some(header.last_offset()), reason),
+                    });
+                }
+            }
         }
-        let out = self.collector.take().map_err(|error| {
-            // Batches are checked as records come; what is found only now lies in the whole pass.
-            let failure = Failure {
-                offset: self.from,
-                last_offset: Some(end - 1),
-                plugin: None,
-                reason: error.to_string(),
-            };
-            (0, failure)
-        })?;
-        for batch in &out {
-            stats.records_out += u64::from(batch.records);
-            stats.bytes_out += batch.batch.len() as u64;
-        }
-        Ok((end, out, stats))
+        Ok(end)
     }
 
-    fn failed(mut self, failure: PassFailure) -> PassResult {
+    /// Runs records of a batch. Where a call fails, one half after the other, down to the record to blame.
+    fn run_range(
+        &mut self,
+        chain: &mut Chain,
+        batch: Batch<'_>,
+        range: Range<usize>,
+        stats: &mut PassStats,
+        began: Instant,
+    ) -> Result<(), Halt> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let error = match chain.run(batch, range.clone(), &self.policy, &mut self.collector) {
+            Ok(made) => {
+                self.failures.worked();
+                return self.settle(batch, made, stats);
+            }
+            Err(error) => error,
+        };
+        match error {
+            ChainError::Record(failed) => {
+                // What comes before it is done first.
+                self.run_range(chain, batch, range.start..failed.index, stats, began)?;
+                Err(Halt::Failed(failed))
+            }
+            ChainError::Output(reason) => Err(Halt::Lost(reason)),
+            ChainError::Call { .. } if range.len() > 1 => {
+                let middle = range.start + range.len() / 2;
+                self.run_range(chain, batch, range.start..middle, stats, began)?;
+                self.run_range(chain, batch, middle..range.end, stats, began)
+            }
+            ChainError::Call { plugin, reason, slow } => {
+                let index = range.start;
+                let failed = self.judge(&batch, index, plugin, reason, slow);
+                let homeless = failed.verdict == Verdict::DeadLetter && !self.collector.has_dead_letter();
+                if failed.verdict.stops() || homeless {
+                    return Err(Halt::Failed(failed));
+                }
+                let mut made = Made::default();
+                made.stats.records = 1;
+                made.failed.push(failed);
+                self.settle(batch, made, stats)?;
+                if began.elapsed() >= SLICE {
+                    // Finding records that fail takes time: the others have their turn.
+                    return Err(Halt::Enough(index + 1));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What is done about a record for which the call as such fails.
+    fn judge(
+        &mut self,
+        batch: &Batch<'_>,
+        index: usize,
+        plugin: Option<String>,
+        reason: String,
+        slow: bool,
+    ) -> FailedRecord {
+        let offset = batch.header().base_offset + index as i64;
+        let verdict = self.policy.judge(Outcome::Trap, offset);
+        let too_many = self.failures.failed(slow) && !verdict.stops();
+        FailedRecord {
+            index,
+            plugin,
+            verdict: if too_many { Verdict::Pause } else { verdict },
+            reason: if too_many {
+                format!("too many records failed one after the other; the last one: {reason}")
+            } else {
+                reason
+            },
+        }
+    }
+
+    /// Counts what came of a call and sends dead letters where they belong.
+    fn settle(&mut self, batch: Batch<'_>, made: Made, stats: &mut PassStats) -> Result<(), Halt> {
+        stats.records_in += made.stats.records;
+        stats.dropped += made.stats.dropped;
+        stats.guest_ns += made.stats.guest_ns;
+        let letters = made
+            .failed
+            .iter()
+            .filter(|failed| failed.verdict == Verdict::DeadLetter)
+            .count() as u64;
+        stats.dead_lettered += letters;
+        stats.skipped += made.failed.len() as u64 - letters;
+        if letters == 0 {
+            return Ok(());
+        }
+        let place = dead_letter::Place {
+            flow: self.work.flow(),
+            topic: &self.topic,
+            partition: self.source.id().index,
+        };
+        dead_letter::send(&place, batch, &made.failed, &mut self.collector).map_err(Halt::Lost)
+    }
+
+    fn nothing(mut self, failure: PassFailure) -> PassResult {
         self.collector.clear();
         PassResult {
             end: self.from,
             batches: Vec::new(),
             stats: PassStats::default(),
+            failures: self.failures,
             collector: self.collector,
             failure: Some(failure),
         }
     }
+}
+
+fn value_at(batch: &Batch<'_>, index: usize) -> Option<String> {
+    let record = batch.records().ok()?.nth(index)?;
+    record.value().map(sample)
 }

@@ -66,11 +66,14 @@ impl Recovery {
 
     /// How records from `offset` on are to be spread, when the sinks look like `current` now.
     pub(crate) fn shape_at(&self, offset: i64, current: &[SinkShape]) -> Vec<SinkShape> {
-        let same_topics = |recorded: &&Vec<SinkShape>| {
-            recorded.len() == current.len() && recorded.iter().zip(current).all(|(a, b)| a.topic == b.topic)
-        };
+        // The dead-letter topic comes last, and may have been made, or deleted, since.
+        let same_topics =
+            |recorded: &&Vec<SinkShape>| recorded.iter().zip(current).all(|(a, b)| a.topic == b.topic);
         match self.partly_shape.as_ref().filter(same_topics) {
-            Some(recorded) if offset < self.partly_until => recorded.clone(),
+            Some(recorded) if offset < self.partly_until => {
+                let known = recorded.len().min(current.len());
+                [&recorded[..known], &current[known..]].concat()
+            }
             _ => current.to_vec(),
         }
     }

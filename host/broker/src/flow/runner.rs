@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{oneshot, watch};
-use weir_log::{AppendError, Log, Partition, ReadError};
+use weir_log::{AppendError, Partition, ReadError};
 
 use crate::Topic;
 use crate::clock::now_ms;
@@ -14,11 +14,15 @@ use crate::flow::collector::{Collector, Sink};
 use crate::flow::committer::{Beginning, Committer};
 use crate::flow::counters::Counters;
 use crate::flow::cursor::{self, CursorRow, SinkShape};
+use crate::flow::dead_letter;
 use crate::flow::pass::{Pass, PassFailure, PassResult};
+use crate::flow::policy::{FailuresInRow, Policy, Verdict};
 use crate::flow::recovery::Recovery;
+use crate::flow::retries::Retries;
+use crate::flow::sinks::{shape, sink};
 use crate::flow::work::FlowWork;
 use crate::flow::{Flow, Pause, Place};
-use crate::topic::{Compression, Durability, TimestampType, TopicState, log_durability};
+use crate::topic::{Durability, TopicState, log_durability};
 
 /// One flow over one source partition: reads, has the plugins run, commits, from the cursor on until it is stopped.
 ///
@@ -42,6 +46,10 @@ enum Attempt {
     Reload,
     /// Something failed that can heal by itself.
     Retry(String),
+    /// A record failed that may not the next time.
+    RetryRecord(Place, String),
+    /// A record wants to go to the dead-letter topic, which is not there.
+    MakeDeadLetter,
     /// Something failed that will fail again.
     Pause(String, Option<Place>),
 }
@@ -51,9 +59,10 @@ impl Runner {
     pub(crate) async fn run(mut self) -> Option<Pause> {
         let counters = self.flow.counters(self.partition);
         let mut backoff = Backoff::new();
+        let mut retries = Retries::default();
         loop {
             let cursor = counters.cursor();
-            match self.attempt(&counters).await {
+            match self.attempt(&counters, retries.given_up).await {
                 Attempt::Stopped => return None,
                 Attempt::Reload => tokio::task::yield_now().await,
                 Attempt::Retry(reason) => {
@@ -70,6 +79,38 @@ impl Runner {
                         () = stopped(&mut self.stop) => return None,
                     }
                 }
+                Attempt::RetryRecord(place, reason) => {
+                    counters.retry();
+                    let most = self.core.limits.flow_retries_max;
+                    let Some((retry, wait)) = retries.failed(place.offset, most) else {
+                        continue;
+                    };
+                    let reason = format!("retry {retry} of {most}, at {place}: {reason}");
+                    self.flow.log().push("warn", &reason);
+                    self.flow.waits(self.partition, reason);
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = stopped(&mut self.stop) => return None,
+                    }
+                }
+                Attempt::MakeDeadLetter => {
+                    let made = dead_letter::make_topic(&self.core, self.flow.name(), &self.source);
+                    let made = tokio::select! {
+                        made = made => made,
+                        // Whoever stops flows may be changing topics: then this waits for them, and they for this.
+                        () = stopped(&mut self.stop) => return None,
+                    };
+                    if let Err(error) = made {
+                        counters.error();
+                        let reason = format!("the dead-letter topic cannot be made: {error}");
+                        return Some(Pause {
+                            reason,
+                            requested: false,
+                            since_ms: now_ms(),
+                            place: None,
+                        });
+                    }
+                }
                 Attempt::Pause(reason, place) => {
                     counters.error();
                     return Some(Pause {
@@ -83,7 +124,7 @@ impl Runner {
         }
     }
 
-    async fn attempt(&mut self, counters: &Counters) -> Attempt {
+    async fn attempt(&mut self, counters: &Counters, given_up: Option<i64>) -> Attempt {
         let source = match self.source.partition(self.partition) {
             Ok(source) => source.log_partition().clone(),
             Err(_) => return self.topic_gone(),
@@ -93,15 +134,20 @@ impl Runner {
             Err(attempt) => return attempt,
         };
         counters.set_cursor(recovery.position);
-        let states: Vec<Arc<TopicState>> = self.sinks.iter().map(Topic::state).collect();
+        let mut states: Vec<Arc<TopicState>> = self.sinks.iter().map(Topic::state).collect();
         if states.iter().any(|state| state.deleted) {
             return self.topic_gone();
         }
-        let current: Vec<SinkShape> = self.sinks.iter().zip(&states).map(|(t, s)| shape(t, s)).collect();
+        let mut topics = self.sinks.clone();
+        let dead_letter = self.core.topic(&dead_letter::topic_name(self.flow.name())).ok();
+        if let Some(topic) = &dead_letter {
+            states.push(topic.state());
+            topics.push(topic.clone());
+        }
+        let current: Vec<SinkShape> = topics.iter().zip(&states).map(|(t, s)| shape(t, s)).collect();
         let shape = recovery.shape_at(recovery.position, &current);
         let log = self.source.log().clone();
-        let sinks: Vec<Sink> = self
-            .sinks
+        let mut sinks: Vec<Sink> = topics
             .iter()
             .zip(&states)
             .zip(&shape)
@@ -110,8 +156,13 @@ impl Runner {
         let idle_shard = sinks[0].shards[(self.partition % shape[0].partitions) as usize];
         let relaxed = states
             .iter()
+            .take(self.sinks.len())
             .all(|state| state.config.durability == Durability::Relaxed);
-        let collector = Collector::new(sinks, self.partition, recovery.applied.clone());
+        let letters = dead_letter.and_then(|_| sinks.pop());
+        let mut collector = Collector::new(sinks, self.partition, recovery.applied.clone());
+        if let Some(letters) = letters {
+            collector = collector.with_dead_letter(letters);
+        }
         let partly_until = (shape != current).then_some(recovery.partly_until);
         let beginning = Beginning {
             source_topic: self.source.id(),
@@ -133,11 +184,17 @@ impl Runner {
             committer.drain().await;
             return self.append_failed(error);
         }
+        let policy = Policy {
+            on_error: self.flow.spec().on_error,
+            given_up,
+        };
         let drive = Drive {
             runner: self,
             source,
             counters,
+            topics,
             states,
+            policy,
             partly_until,
             stop_pass: Arc::default(),
         };
@@ -214,6 +271,8 @@ impl Runner {
             ReadError::UnknownPartition => self.topic_gone(),
             // Retention has passed the cursor by: it is read anew.
             ReadError::OffsetOutOfRange { .. } => Attempt::Reload,
+            // The disk may recover, and the log opens its files anew.
+            ReadError::Io { what } => Attempt::Retry(format!("the source cannot be read: {what}")),
             error => Attempt::Pause(
                 format!("the source cannot be read: {error}"),
                 Some(self.place(offset)),
@@ -239,6 +298,7 @@ impl Runner {
             offset,
             last_offset: None,
             plugin: None,
+            sample: None,
         }
     }
 }
@@ -253,8 +313,11 @@ struct Drive<'a> {
     runner: &'a mut Runner,
     source: Partition,
     counters: &'a Counters,
-    /// What the sinks looked like when it began.
+    /// The sinks, and the dead-letter topic if there is one.
+    topics: Vec<Topic>,
+    /// What they looked like when it began.
     states: Vec<Arc<TopicState>>,
+    policy: Policy,
     /// Set while outputs are spread as they were before a crash: then the sinks are looked at anew from here on.
     partly_until: Option<i64>,
     stop_pass: Arc<AtomicBool>,
@@ -267,6 +330,7 @@ impl Drive<'_> {
         let mut pass: Option<oneshot::Receiver<PassResult>> = None;
         // Set once no further pass is to begin: the attempt ends so when everything is settled.
         let mut ending: Option<Attempt> = None;
+        let mut failures = FailuresInRow::default();
         loop {
             if ending.is_none() && *self.runner.stop.borrow() {
                 ending = Some(Attempt::Stopped);
@@ -280,7 +344,7 @@ impl Drive<'_> {
                 if from < end
                     && let Some(collector) = collector.take()
                 {
-                    pass = Some(self.begin_pass(from, collector));
+                    pass = Some(self.begin_pass(from, collector, failures));
                 }
             }
             if pass.is_none() && committer.is_idle() {
@@ -304,13 +368,15 @@ impl Drive<'_> {
                     pass = None;
                     // The pool was closed, or the pass panicked.
                     let Some(result) = result else { return self.pass_lost() };
-                    if let Some(failure) = result.failure {
-                        ending = Some(self.pass_failed(failure));
-                    } else {
+                    failures = result.failures;
+                    if result.end > committer.window().next_start() {
                         let submitted = committer.submit(result.end, result.batches, result.stats).await;
                         if let Err(error) = submitted {
                             return self.runner.append_failed(error);
                         }
+                    }
+                    if let Some(failure) = result.failure {
+                        ending = Some(self.pass_failed(failure));
                     }
                     collector = Some(result.collector);
                 }
@@ -342,22 +408,29 @@ impl Drive<'_> {
             return false;
         }
         let changed = self
-            .runner
-            .sinks
+            .topics
             .iter()
             .zip(&self.states)
             .any(|(t, s)| !Arc::ptr_eq(&t.state(), s));
         changed || self.partly_until.is_some()
     }
 
-    fn begin_pass(&self, from: i64, collector: Collector) -> oneshot::Receiver<PassResult> {
+    fn begin_pass(
+        &self,
+        from: i64,
+        collector: Collector,
+        failures: FailuresInRow,
+    ) -> oneshot::Receiver<PassResult> {
         let limits = &self.runner.core.limits;
         let pass = Pass {
             work: Arc::clone(&self.runner.work),
             source: self.source.clone(),
+            topic: self.runner.source.name().to_owned(),
             from,
             bytes_max: limits.flow_pass_bytes_max,
             unpacked_bytes_max: limits.unpacked_batch_bytes_max,
+            policy: self.policy,
+            failures,
             collector,
             stop: Arc::clone(&self.stop_pass),
         };
@@ -379,9 +452,14 @@ impl Drive<'_> {
                     offset: failure.offset,
                     last_offset: failure.last_offset,
                     plugin: failure.plugin,
+                    sample: failure.sample,
                     ..self.runner.place(failure.offset)
                 };
-                Attempt::Pause(failure.reason, Some(place))
+                match failure.verdict {
+                    Verdict::Retry => Attempt::RetryRecord(place, failure.reason),
+                    Verdict::DeadLetter => Attempt::MakeDeadLetter,
+                    Verdict::Skip | Verdict::Pause => Attempt::Pause(failure.reason, Some(place)),
+                }
             }
         }
     }
@@ -407,31 +485,5 @@ async fn wait_pass(pass: &mut Option<oneshot::Receiver<PassResult>>) -> Option<P
     match pass {
         Some(result) => result.await.ok(),
         None => std::future::pending().await,
-    }
-}
-
-fn shape(topic: &Topic, state: &TopicState) -> SinkShape {
-    SinkShape {
-        topic: topic.id(),
-        partitions: state.partitions.len() as u32,
-    }
-}
-
-fn sink(log: &Log, topic: &Topic, state: &TopicState, shape: SinkShape) -> Sink {
-    let shards = state
-        .partitions
-        .iter()
-        .take(shape.partitions as usize)
-        .map(|p| log.shard_of(p.id()));
-    Sink {
-        name: topic.name().to_owned(),
-        shape,
-        message_bytes_max: state.config.message_bytes_max,
-        codec: match state.config.compression {
-            Compression::Producer => None,
-            Compression::Codec(codec) => Some(codec),
-        },
-        append_time: state.config.timestamp_type == TimestampType::LogAppendTime,
-        shards: shards.collect(),
     }
 }

@@ -50,15 +50,21 @@ impl FlowSpec {
     }
 }
 
-/// What happens to a record that a plugin cannot handle. Only [`OnError::Pause`] is accepted so far.
+/// What happens to a record that a plugin cannot handle: the plugin says so, the call traps or breaks a limit, or what comes
+/// out is too large for the sink.
+///
+/// A plugin that asks for a record to go to the dead-letter topic, or to be tried again, gets that whatever is set here; this
+/// is what happens when trying again does not help.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// The record is left out.
     Skip,
-    /// The record goes to a topic of its own.
+    /// The record goes to the topic `FLOW.dead-letter`, made when it is needed, as it was and with headers that say where it
+    /// comes from and why it is there.
     DeadLetter,
-    /// The record is tried again, then the flow pauses.
+    /// The record is tried again, with longer and longer pauses, and after [`flow_retries_max`](crate::Limits) times the flow
+    /// pauses.
     Retry,
     /// The flow pauses in front of the record.
     Pause,

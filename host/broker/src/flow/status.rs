@@ -58,6 +58,9 @@ pub struct Place {
     pub last_offset: Option<i64>,
     /// The plugin that failed, `name@version`.
     pub plugin: Option<String>,
+    /// The beginning of the record's value.
+    #[serde(default)]
+    pub sample: Option<String>,
 }
 
 impl fmt::Display for Place {

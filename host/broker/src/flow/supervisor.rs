@@ -199,7 +199,7 @@ pub(crate) async fn load(
             })?;
             plugins.push((reference, row.kind, plugin));
         }
-        let work = FlowWork::new(plugins, spec.to, spec.config, log);
+        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log);
         let chain = work.chain().map_err(|(plugin, error)| {
             BrokerError::new(
                 ErrorKind::InvalidFlow,

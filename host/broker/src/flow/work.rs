@@ -13,6 +13,7 @@ use crate::flow::plugin_config::plugin_config;
 /// The loaded plugins of one flow. Threads borrow a chain of instances for one pass each, so that there are never
 /// more of them than threads, however many partitions the source has.
 pub(crate) struct FlowWork {
+    flow: String,
     /// `name@version` and the plugin, in the order of the chain.
     plugins: Vec<(String, PluginKind, Plugin)>,
     sinks: Vec<String>,
@@ -23,18 +24,25 @@ pub(crate) struct FlowWork {
 
 impl FlowWork {
     pub(crate) fn new(
+        flow: String,
         plugins: Vec<(String, PluginKind, Plugin)>,
         sinks: Vec<String>,
         config: BTreeMap<String, String>,
         log: Arc<FlowLog>,
     ) -> Self {
         Self {
+            flow,
             plugins,
             sinks,
             config,
             log,
             resting: Mutex::default(),
         }
+    }
+
+    /// The flow's name.
+    pub(crate) fn flow(&self) -> &str {
+        &self.flow
     }
 
     /// A chain of instances: one at rest, or a new one.

@@ -3,9 +3,10 @@
 mod errors;
 mod exactly_once;
 mod lifecycle;
+mod policies;
 
 use weir_batch::Codec;
-use weir_broker::{Broker, ErrorKind, FlowSpec, Mode, OnError, Start};
+use weir_broker::{Broker, ErrorKind, FlowSpec, Mode, Start};
 
 use crate::support::{
     TIME_0, all_values, batch, batch_with, no_config, pairs, produce, running, values, wait_for_records, with,
@@ -238,21 +239,7 @@ async fn what_cannot_run_is_refused() {
         ),
         (
             FlowSpec {
-                on_error: OnError::Skip,
-                ..good()
-            },
-            ErrorKind::InvalidFlow,
-        ),
-        (
-            FlowSpec {
-                on_error: OnError::DeadLetter,
-                ..good()
-            },
-            ErrorKind::InvalidFlow,
-        ),
-        (
-            FlowSpec {
-                on_error: OnError::Retry,
+                name: "f".repeat(240),
                 ..good()
             },
             ErrorKind::InvalidFlow,

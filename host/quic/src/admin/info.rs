@@ -134,6 +134,7 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
         id: flow.id,
         created_ms: since_1970(flow.created_ms),
         log: flow.log,
+        dead_letter: flow.dead_letter,
         partitions: flow.partitions.into_iter().map(flow_partition).collect(),
     }
 }
@@ -145,6 +146,7 @@ fn place(place: broker::Place) -> wire::FlowPlace {
         offset: place.offset,
         last_offset: place.last_offset,
         plugin: place.plugin,
+        sample: place.sample,
     }
 }
 
@@ -159,6 +161,9 @@ fn flow_partition(partition: broker::FlowPartitionInfo) -> wire::FlowPartitionIn
         records_out: partition.records_out,
         bytes_out: partition.bytes_out,
         dropped: partition.dropped,
+        skipped: partition.skipped,
+        dead_lettered: partition.dead_lettered,
+        retried: partition.retried,
         errors: partition.errors,
         guest_ns: partition.guest_ns,
     }

@@ -68,7 +68,7 @@ pub(super) struct Create {
     /// When the plugins run
     #[arg(long, value_enum, default_value = "stream")]
     mode: Mode,
-    /// What happens when a plugin fails on a record
+    /// What happens to a record that a plugin fails on
     #[arg(long, value_enum, default_value = "pause")]
     on_error: OnErrorArg,
 }
@@ -83,6 +83,12 @@ enum Mode {
 enum OnErrorArg {
     /// The flow stops before the record, with the reason visible, until it is resumed
     Pause,
+    /// The record is left out, and counted
+    Skip,
+    /// The record goes to the topic FLOW.dead-letter, with headers that say where it comes from and why
+    DeadLetter,
+    /// The record is tried again ten times, with longer and longer pauses, then the flow stops before it
+    Retry,
 }
 
 impl Create {
@@ -96,6 +102,9 @@ impl Create {
             start: self.start,
             on_error: match self.on_error {
                 OnErrorArg::Pause => OnError::Pause,
+                OnErrorArg::Skip => OnError::Skip,
+                OnErrorArg::DeadLetter => OnError::DeadLetter,
+                OnErrorArg::Retry => OnError::Retry,
             },
             mode: match self.mode {
                 Mode::Stream => FlowMode::Stream,
@@ -177,6 +186,9 @@ fn total(flow: &FlowInfo) -> FlowPartitionInfo {
             sum.records_in += p.records_in;
             sum.records_out += p.records_out;
             sum.dropped += p.dropped;
+            sum.skipped += p.skipped;
+            sum.dead_lettered += p.dead_lettered;
+            sum.retried += p.retried;
             sum.errors += p.errors;
             sum.guest_ns += p.guest_ns;
             sum
@@ -194,6 +206,15 @@ fn view(flow: &FlowInfo) -> Value {
     view["log"] = json!(flow.log);
     view["partitions"] = json!(flow.partitions);
     view
+}
+
+fn on_error(policy: OnError) -> &'static str {
+    match policy {
+        OnError::Skip => "skip",
+        OnError::DeadLetter => "dead-letter",
+        OnError::Retry => "retry",
+        _ => "pause",
+    }
 }
 
 fn route(spec: &FlowSpec) -> String {
@@ -225,17 +246,31 @@ fn describe(flow: &FlowInfo) -> String {
             "stopped at: {} partition {}, {offsets}{plugin}\n",
             place.topic, place.partition
         ));
+        if let Some(sample) = &place.sample {
+            text.push_str(&format!("the record: {sample}\n"));
+        }
     }
     text.push_str(&format!("route: {}\n", route(&flow.spec)));
     for (key, value) in &flow.spec.config {
         text.push_str(&format!("set: {key} = {value}\n"));
     }
+    text.push_str(&format!("on error: {}\n", on_error(flow.spec.on_error)));
+    if let Some(topic) = &flow.dead_letter {
+        text.push_str(&format!("dead letters: topic {topic}\n"));
+    }
     let sum = total(flow);
     if sum.records_in > 0 {
         let per_record = sum.guest_ns as f64 / sum.records_in as f64;
         text.push_str(&format!(
-            "since the broker started: {} in, {} out, {} dropped, {} failed, {per_record:.0} ns a record in the plugins\n",
-            sum.records_in, sum.records_out, sum.dropped, sum.errors
+            "since the broker started: {} in, {} out, {} dropped, {} skipped, {} dead-lettered, {} retries, stopped {} times, \
+             {per_record:.0} ns a record in the plugins\n",
+            sum.records_in,
+            sum.records_out,
+            sum.dropped,
+            sum.skipped,
+            sum.dead_lettered,
+            sum.retried,
+            sum.errors
         ));
     }
     let heading = [
@@ -260,7 +295,7 @@ fn describe(flow: &FlowInfo) -> String {
             p.records_in.cast_signed(),
             p.records_out.cast_signed(),
             p.dropped.cast_signed(),
-            p.errors.cast_signed(),
+            (p.skipped + p.dead_lettered).cast_signed(),
         ]
         .map(|number| number.to_string())
         .to_vec()

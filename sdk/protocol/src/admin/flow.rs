@@ -41,9 +41,9 @@ pub enum OnError {
     Pause,
     /// The record is left out.
     Skip,
-    /// The record goes to a topic for failed records.
+    /// The record goes to the topic `FLOW.dead-letter`, with headers that say where it comes from and why it is there.
     DeadLetter,
-    /// The record is tried again.
+    /// The record is tried again some times, then the flow stops before it.
     Retry,
 }
 
@@ -78,6 +78,9 @@ pub struct FlowInfo {
     /// What its plugins logged last, oldest first; empty in a list.
     #[serde(default)]
     pub log: Vec<String>,
+    /// The topic of records that its plugins could not handle, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<String>,
     /// The partitions of the source topic.
     #[serde(default)]
     pub partitions: Vec<FlowPartitionInfo>,
@@ -121,6 +124,9 @@ pub struct FlowPlace {
     /// The plugin that failed, `name@version`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
+    /// The beginning of the record's value, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
 }
 
 /// How far a flow is in one partition of its source topic. The counts begin when the broker starts.
@@ -145,7 +151,13 @@ pub struct FlowPartitionInfo {
     pub bytes_out: u64,
     /// Records that no plugin passed on.
     pub dropped: u64,
-    /// Records on which a plugin failed.
+    /// Records that no plugin could handle and that were left out.
+    pub skipped: u64,
+    /// Records that no plugin could handle and that went to the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Times a record was tried again.
+    pub retried: u64,
+    /// Times the flow stopped on an error.
     pub errors: u64,
     /// Nanoseconds spent in the plugins.
     pub guest_ns: u64,

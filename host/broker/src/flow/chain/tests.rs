@@ -3,6 +3,8 @@ use weir_batch::frame::Writer;
 use weir_runtime::CallError;
 
 use super::*;
+use crate::flow::OnError;
+use crate::flow::collector::Sink;
 use crate::flow::collector::tests::sink;
 
 /// A guest made of closures over the records' values.
@@ -108,16 +110,43 @@ fn run_from(
     stages: Vec<Stage>,
     sinks: u32,
     values: &[&str],
-    from: i64,
-) -> Result<(ChainStats, Outputs), Failure> {
+    from: usize,
+) -> Result<(ChainStats, Outputs), ChainError> {
     let sinks: Vec<_> = (0..sinks).map(|n| sink(&n.to_string(), n, 1)).collect();
+    let (made, out) = run_with(OnError::Pause, stages, sinks, values, from)?;
+    assert_eq!(made.failed, []);
+    Ok((made.stats, out))
+}
+
+fn run_with(
+    on_error: OnError,
+    stages: Vec<Stage>,
+    sinks: Vec<Sink>,
+    values: &[&str],
+    from: usize,
+) -> Result<(Made, Outputs), ChainError> {
     let count = sinks.len();
     let mut collector = Collector::new(sinks, 0, vec![0, 0]);
     collector.begin_batch(Codec::None, 0);
     let bytes = source(values);
     let mut chain = Chain::new(stages);
-    let mut stats = chain.run(Batch::parse(&bytes).unwrap(), from, &mut collector)?;
-    stats.guest_ns = 0;
+    let policy = Policy {
+        on_error,
+        given_up: None,
+    };
+    let batch = Batch::parse(&bytes).unwrap();
+    let run = chain.run(batch, from..values.len(), &policy, &mut collector);
+    let mut result = match run {
+        Ok(made) => made,
+        Err(error) => {
+            assert!(
+                collector.take().unwrap().is_empty(),
+                "after an error it is as it was"
+            );
+            return Err(error);
+        }
+    };
+    result.stats.guest_ns = 0;
     let mut out = vec![Vec::new(); count];
     for batch in collector.take().unwrap() {
         let parsed = Batch::parse(&batch.batch).unwrap();
@@ -126,7 +155,7 @@ fn run_from(
             out[batch.partition.topic as usize].push((record.timestamp() - 5_000, text));
         }
     }
-    Ok((stats, out))
+    Ok((result, out))
 }
 
 fn run(stages: Vec<Stage>, sinks: u32, values: &[&str]) -> (ChainStats, Outputs) {
@@ -207,25 +236,85 @@ fn a_chain_passes_only_what_is_left_and_keeps_sources_and_times() {
 #[test]
 fn records_before_the_cursor_are_not_shown_to_anybody() {
     let stages = vec![filter(|v| if v == "a" { panic!("shown") } else { true })];
-    let (seen, out) = run_from(stages, 1, &["a", "b", "c"], 101).unwrap();
+    let (seen, out) = run_from(stages, 1, &["a", "b", "c"], 1).unwrap();
     assert_eq!((seen, out), (stats(2, 0), vec![made(&[(1, "b"), (2, "c")])]));
 }
 
 #[test]
-fn a_trap_names_the_batch_and_the_plugin() {
-    let failure = run_from(vec![filter(|_| true)], 1, &["a", "trap"], 0).unwrap_err();
-    assert_eq!((failure.offset, failure.last_offset), (100, Some(101)));
-    assert_eq!(failure.plugin.as_deref(), Some("filter@1"));
-    assert!(failure.reason.contains("on purpose"), "{}", failure.reason);
+fn a_trap_names_the_plugin() {
+    let error = run_from(vec![filter(|_| true)], 1, &["a", "trap"], 0).unwrap_err();
+    let ChainError::Call { plugin, reason, slow } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!((plugin.as_deref(), slow), (Some("filter@1"), false));
+    assert!(reason.contains("on purpose"), "{reason}");
+}
+
+fn stopped(result: Result<(ChainStats, Outputs), ChainError>) -> FailedRecord {
+    match result.unwrap_err() {
+        ChainError::Record(failed) => failed,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
 fn a_failed_record_is_named_wherever_in_the_chain_it_fails() {
     let stages = vec![filter(|v| v != "a"), transform(|v| vec![(0, v.to_owned())])];
-    let failure = run_from(stages, 1, &["a", "b", "fail", "c"], 0).unwrap_err();
-    assert_eq!((failure.offset, failure.last_offset), (102, None));
-    assert_eq!(failure.plugin.as_deref(), Some("transform@2"));
-    assert!(failure.reason.contains("cannot  read it"), "{}", failure.reason);
+    let failed = stopped(run_from(stages, 1, &["a", "b", "fail", "c", "fail"], 0));
+    assert_eq!((failed.index, failed.plugin.as_deref()), (2, Some("transform@2")));
+    assert!(failed.reason.contains("cannot  read it"), "{}", failed.reason);
+}
+
+#[test]
+fn a_chain_goes_on_without_the_records_that_fail() {
+    let copy = || transform(|v| vec![(0, v.to_owned())]);
+    let values = ["a", "fail", "b", "fail"];
+    for stages in [
+        vec![copy()],
+        vec![copy(), copy()],
+        vec![filter(|_| true), copy(), filter(|_| true)],
+    ] {
+        let (result, out) = run_with(OnError::Skip, stages, vec![sink("0", 0, 1)], &values, 0).unwrap();
+        assert_eq!(out, [made(&[(0, "a"), (2, "b")])]);
+        let failed: Vec<_> = result.failed.iter().map(|f| (f.index, f.verdict)).collect();
+        assert_eq!(failed, [(1, Verdict::Skip), (3, Verdict::Skip)]);
+        assert_eq!(result.stats, stats(4, 0), "what failed was not dropped");
+    }
+}
+
+#[test]
+fn a_record_too_large_for_a_sink_is_the_record_s_failure() {
+    let small = || {
+        let mut small = sink("small", 0, 1);
+        small.message_bytes_max = 200;
+        vec![small]
+    };
+    let large = "x".repeat(300);
+    let values = ["a", &large, "b"];
+    for stage in [
+        || filter(|_| true),
+        || transform(|v| vec![(0, "before".to_owned()), (0, v.to_owned())]),
+    ] {
+        let (result, out) = run_with(OnError::Skip, vec![stage()], small(), &values, 0).unwrap();
+        assert!(result.failed[0].reason.contains("max.message.bytes"));
+        assert_eq!((result.failed.len(), result.failed[0].index), (1, 1));
+        let sources: Vec<_> = out[0].iter().map(|(time, _)| *time).collect();
+        assert!(!sources.contains(&1), "all of a record or nothing: {out:?}");
+        assert!(sources.contains(&0) && sources.contains(&2));
+        let error = run_with(OnError::Pause, vec![stage()], small(), &values, 0).unwrap_err();
+        assert!(matches!(error, ChainError::Record(failed) if failed.index == 1));
+    }
+}
+
+#[test]
+fn a_dead_letter_needs_its_topic() {
+    let stages = vec![transform(|v| vec![(0, v.to_owned())])];
+    let sinks = vec![sink("0", 0, 1)];
+    let error = run_with(OnError::DeadLetter, stages, sinks, &["a", "fail"], 0).unwrap_err();
+    assert!(
+        matches!(&error, ChainError::Record(failed) if failed.verdict == Verdict::DeadLetter),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -234,6 +323,9 @@ fn an_earlier_transform_has_one_output_only() {
         transform(|v| vec![(1, v.to_owned())]),
         transform(|v| vec![(1, v.to_owned())]),
     ];
-    let failure = run_from(stages, 2, &["a"], 0).unwrap_err();
-    assert!(failure.reason.contains("bad frame"), "{}", failure.reason);
+    let error = run_from(stages, 2, &["a"], 0).unwrap_err();
+    assert!(
+        matches!(&error, ChainError::Call { reason, .. } if reason.contains("bad frame")),
+        "{error:?}"
+    );
 }

@@ -102,7 +102,8 @@ fn a_record_that_is_too_large_by_itself_is_an_error_and_can_be_cleared() {
     collector.begin_batch(Codec::None, 0);
     push(&mut collector, 0, 0, None, b"before");
     let large = tail(None, &[b'v'; 2_000]);
-    let error = collector.push(0, 1, 0, None, &large).unwrap_err();
+    collector.push(0, 1, 0, None, &large).unwrap();
+    let error = collector.take().unwrap_err();
     assert!(
         matches!(error, CollectError::Oversized { max: 1_000, .. }),
         "{error}"
@@ -139,4 +140,59 @@ fn the_time_of_appending_where_the_sink_wants_it() {
     let batches = collector.take().unwrap();
     let batch = Batch::parse(&batches[0].batch).unwrap();
     assert_eq!(batch.records().unwrap().next().unwrap().timestamp(), 777);
+}
+
+#[test]
+fn whether_a_record_fits_is_known_to_the_byte() {
+    for max in [150, 200, 201, 202, 203, 1_000, 20_000] {
+        let mut small = sink("small", 7, 1);
+        small.message_bytes_max = max;
+        let mut collector = Collector::new(vec![small], 0, vec![0, 0]);
+        collector.begin_batch(Codec::None, 0);
+        let mut fitted = 0;
+        for len in max - 150..max {
+            let tail = tail(None, &vec![b'v'; len]);
+            let fits = collector.oversized(0, tail.len()).is_none();
+            assert!(fits || tail.len() > collector.tail_bytes_safe());
+            collector.push(0, 0, 0, None, &tail).unwrap();
+            assert_eq!(collector.take().is_ok(), fits, "{len} of {max}");
+            collector.clear();
+            fitted += usize::from(fits);
+        }
+        assert!(fitted > 0 && fitted < 150);
+    }
+}
+
+#[test]
+fn dead_letters_keep_what_they_were_and_stay_in_their_partition() {
+    let sinks = vec![sink("a", 7, 2)];
+    let mut collector = Collector::new(sinks, 3, vec![0, 0]).with_dead_letter(sink("letters", 9, 2));
+    assert_eq!(collector.outputs(), 1, "no plugin writes to it");
+    collector.begin_batch(Codec::None, 0);
+    let mut builder = BatchBuilder::new();
+    let own = [("h", Some(&b"1"[..])), ("n", None)];
+    builder.push(5, Some(b"k"), Some(b"v"), &own).unwrap();
+    let bytes = builder.finish().unwrap();
+    let batch = Batch::parse(&bytes).unwrap();
+    let record = batch.records().unwrap().next().unwrap();
+    collector
+        .push_dead_letter(10, &record, &[("weir-reason", "no")])
+        .unwrap();
+    let made = collector.take().unwrap();
+    assert_eq!((made[0].partition.topic, made[0].partition.index), (9, 1));
+    let letters = Batch::parse(&made[0].batch).unwrap();
+    let letter = letters.records().unwrap().next().unwrap();
+    assert_eq!(
+        (letter.timestamp(), letter.key(), letter.value()),
+        (5, Some(&b"k"[..]), Some(&b"v"[..]))
+    );
+    let headers: Vec<_> = letter.headers().collect();
+    assert_eq!(
+        headers,
+        [
+            ("h", Some(&b"1"[..])),
+            ("n", None),
+            ("weir-reason", Some(&b"no"[..]))
+        ]
+    );
 }

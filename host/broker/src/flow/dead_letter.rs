@@ -1,0 +1,107 @@
+//! The topic for records that a flow's plugins cannot handle.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_batch::Batch;
+
+use crate::core::Core;
+use crate::flow::chain::FailedRecord;
+use crate::flow::collector::Collector;
+use crate::flow::policy::Verdict;
+use crate::topics::create_topic;
+use crate::{BrokerError, ErrorKind, Topic};
+
+/// What follows a flow's name in the name of its dead-letter topic.
+const SUFFIX: &str = ".dead-letter";
+
+/// The headers that a dead letter has besides its own: what did not handle it, and where it is in the source.
+pub(crate) mod header {
+    /// The flow's name.
+    pub(crate) const FLOW: &str = "weir-flow";
+    /// The plugin, `name@version`; not there if it is not a plugin's fault.
+    pub(crate) const PLUGIN: &str = "weir-plugin";
+    /// The source topic.
+    pub(crate) const TOPIC: &str = "weir-topic";
+    /// The source partition.
+    pub(crate) const PARTITION: &str = "weir-partition";
+    /// The record's offset there.
+    pub(crate) const OFFSET: &str = "weir-offset";
+    /// Why, in words.
+    pub(crate) const REASON: &str = "weir-reason";
+}
+
+/// Most characters of a reason.
+const REASON_CHARS_MAX: usize = 1_000;
+
+/// The name of a flow's dead-letter topic.
+pub(crate) fn topic_name(flow: &str) -> String {
+    format!("{flow}{SUFFIX}")
+}
+
+/// What the dead letters of one source partition have in common.
+pub(crate) struct Place<'a> {
+    pub(crate) flow: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) partition: u32,
+}
+
+/// Sends those of the failed records of `batch` to the dead-letter topic that are to go there, in order.
+///
+/// # Errors
+/// Why one cannot be sent; some may have been.
+pub(crate) fn send(
+    place: &Place<'_>,
+    batch: Batch<'_>,
+    failed: &[FailedRecord],
+    out: &mut Collector,
+) -> Result<(), String> {
+    let mut letters = failed
+        .iter()
+        .filter(|failed| failed.verdict == Verdict::DeadLetter)
+        .peekable();
+    let partition = place.partition.to_string();
+    let base_offset = batch.header().base_offset;
+    let records = batch.records().map_err(|error| error.to_string())?;
+    for (index, record) in records.enumerate() {
+        let Some(letter) = letters.next_if(|letter| letter.index == index) else {
+            if letters.peek().is_none() {
+                break;
+            }
+            continue;
+        };
+        let offset = base_offset + index as i64;
+        let offset_text = offset.to_string();
+        let reason: String = letter.reason.chars().take(REASON_CHARS_MAX).collect();
+        let mut headers = vec![
+            (header::FLOW, place.flow),
+            (header::TOPIC, place.topic),
+            (header::PARTITION, partition.as_str()),
+            (header::OFFSET, offset_text.as_str()),
+            (header::REASON, reason.as_str()),
+        ];
+        if let Some(plugin) = &letter.plugin {
+            headers.insert(1, (header::PLUGIN, plugin.as_str()));
+        }
+        out.push_dead_letter(offset, &record, &headers)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Makes a flow's dead-letter topic, unless it is there: with as many partitions as the source has, and room for records a
+/// little larger than the source's.
+///
+/// # Errors
+/// Those of making a topic.
+pub(crate) async fn make_topic(core: &Arc<Core>, flow: &str, source: &Topic) -> Result<(), BrokerError> {
+    /// What the headers of a dead letter take, and more.
+    const HEADERS_BYTES: usize = 64 * 1024;
+    let bytes_max = source.config().message_bytes_max.saturating_add(HEADERS_BYTES);
+    let bytes_max = bytes_max.min(core.limits.message_bytes_ceiling);
+    let config = BTreeMap::from([("max.message.bytes".to_owned(), bytes_max.to_string())]);
+    match create_topic(core, &topic_name(flow), source.partitions(), config).await {
+        Err(error) if error.kind != ErrorKind::TopicAlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
