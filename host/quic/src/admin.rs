@@ -102,18 +102,20 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
             broker.delete_plugin(&name).await?;
             AdminResponse::Done
         }
-        AdminRequest::CreateFlow { spec } => {
-            AdminResponse::Flow(info::flow(broker.create_flow(info::flow_spec(spec)?).await?))
-        }
+        AdminRequest::CreateFlow { spec } => AdminResponse::Flow(Box::new(info::flow(
+            broker.create_flow(info::flow_spec(spec)?).await?,
+        ))),
         AdminRequest::ListFlows => {
             AdminResponse::Flows(broker.list_flows().await?.into_iter().map(info::flow).collect())
         }
         AdminRequest::DescribeFlow { name } => {
-            AdminResponse::Flow(info::flow(broker.describe_flow(&name).await?))
+            AdminResponse::Flow(Box::new(info::flow(broker.describe_flow(&name).await?)))
         }
-        AdminRequest::PauseFlow { name } => AdminResponse::Flow(info::flow(broker.pause_flow(&name).await?)),
+        AdminRequest::PauseFlow { name } => {
+            AdminResponse::Flow(Box::new(info::flow(broker.pause_flow(&name).await?)))
+        }
         AdminRequest::ResumeFlow { name } => {
-            AdminResponse::Flow(info::flow(broker.resume_flow(&name).await?))
+            AdminResponse::Flow(Box::new(info::flow(broker.resume_flow(&name).await?)))
         }
         AdminRequest::DeleteFlow { name } => {
             broker.delete_flow(&name).await?;

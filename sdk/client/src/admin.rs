@@ -224,7 +224,7 @@ impl Admin {
     }
 
     async fn flow(&self, request: AdminRequest) -> Result<FlowInfo, Error> {
-        expect!(self.request(request).await?, AdminResponse::Flow(flow) => flow)
+        expect!(self.request(request).await?, AdminResponse::Flow(flow) => *flow)
     }
 
     async fn done(&self, request: AdminRequest) -> Result<(), Error> {

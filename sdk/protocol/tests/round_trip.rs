@@ -108,7 +108,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         text().prop_map(|reason| FlowState::Waiting { reason }),
         text().prop_map(|reason| FlowState::Paused { reason })
     ];
-    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 7]>()).prop_map(
+    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 10]>()).prop_map(
         |(
             partition,
             [cursor, end, lag],
@@ -120,6 +120,9 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 guest_ns,
                 bytes_in,
                 bytes_out,
+                skipped,
+                dead_lettered,
+                retried,
             ],
         )| {
             FlowPartitionInfo {
@@ -132,6 +135,9 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 bytes_out,
                 records_out,
                 dropped,
+                skipped,
+                dead_lettered,
+                retried,
                 errors,
                 guest_ns,
             }
@@ -143,14 +149,18 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         any::<i64>(),
         option::of(any::<i64>()),
         option::of(text()),
+        option::of(text()),
     )
-        .prop_map(|(topic, partition, offset, last_offset, plugin)| FlowPlace {
-            topic,
-            partition,
-            offset,
-            last_offset,
-            plugin,
-        });
+        .prop_map(
+            |(topic, partition, offset, last_offset, plugin, sample)| FlowPlace {
+                topic,
+                partition,
+                offset,
+                last_offset,
+                plugin,
+                sample,
+            },
+        );
     let numbers = (any::<u32>(), any::<u64>());
     (
         flow_spec(),
@@ -158,16 +168,18 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         option::of(place),
         numbers,
         texts(),
+        option::of(text()),
         collection::vec(partition, 0..4),
     )
         .prop_map(
-            |(spec, state, stopped_at, (id, created_ms), log, partitions)| FlowInfo {
+            |(spec, state, stopped_at, (id, created_ms), log, dead_letter, partitions)| FlowInfo {
                 spec,
                 state,
                 stopped_at,
                 id,
                 created_ms,
                 log,
+                dead_letter,
                 partitions,
             },
         )
@@ -299,7 +311,7 @@ fn response() -> impl Strategy<Value = AdminResponse> {
             already_present
         }),
         collection::vec(plugin_info(), 0..4).prop_map(AdminResponse::Plugins),
-        flow_info().prop_map(AdminResponse::Flow),
+        flow_info().prop_map(|flow| AdminResponse::Flow(Box::new(flow))),
         collection::vec(flow_info(), 0..4).prop_map(AdminResponse::Flows),
         broker.prop_map(AdminResponse::Broker),
     ]

@@ -33,7 +33,7 @@ pub enum AdminResponse {
     /// All plugins, by name and version.
     Plugins(Vec<PluginInfo>),
     /// One flow.
-    Flow(FlowInfo),
+    Flow(Box<FlowInfo>),
     /// All flows, by name.
     Flows(Vec<FlowInfo>),
     /// The broker.
