@@ -33,7 +33,7 @@ Examples:
   weir produce lines access.log                    one record a line
   tail -f access.log | weir produce lines          as they come
   weir consume lines --from earliest -n 10
-  weir plugin build && weir plugin upload target/wasm32-unknown-unknown/release/keep.component.wasm --name keep
+  weir plugin new keep --kind filter && weir plugin build keep && weir plugin upload keep/keep.wasm --name keep
   weir flow create keeper --plugin keep --from lines --to kept
   weir --broker broker.example:9094 --ca ca.pem topic list";
 
@@ -64,7 +64,7 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic
     Consume(consume::Args),
-    /// Build, upload, list, describe and delete plugins
+    /// Make, build, test, upload, list, describe and delete plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Bind plugins to topics, and watch, pause, resume and delete what was bound
@@ -95,7 +95,6 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let context = Context::new(cli.connection);
     match cli.command {
         Command::Completions(args) => return completions::run(&args),
-        Command::Plugin(plugin::Command::Build(args)) => return plugin::build::run(&args, context.output),
         Command::Serve(args) => return serve::run(args),
         _ => {}
     }

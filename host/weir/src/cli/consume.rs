@@ -1,6 +1,6 @@
 //! `weir consume`: the records of a topic, one a line.
 
-mod form;
+pub(super) mod form;
 
 use std::io::{self, Write};
 use std::pin::pin;

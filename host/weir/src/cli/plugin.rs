@@ -1,6 +1,8 @@
 //! `weir plugin`.
 
-pub(super) mod build;
+mod build;
+mod new;
+mod test;
 
 use std::path::PathBuf;
 
@@ -16,16 +18,22 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 
 const EXAMPLES: &str = "\
 Examples:
-  weir plugin build ./keep                  cargo build for wasm32-unknown-unknown, then make a component of it
-  weir plugin upload keep.component.wasm --name keep
+  weir plugin new keep --kind filter        a crate that builds, with an example, tests and the next steps
+  weir plugin build keep                    cargo build for wasm32-unknown-unknown, then make a component of it
+  weir plugin test keep/keep.wasm --set contains=ERROR --input access.log
+  weir plugin upload keep/keep.wasm --name keep
   weir plugin describe keep@1
   weir plugin delete keep@1                 one version; without @V all of them";
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Command {
+    /// Make a crate to begin a plugin with
+    New(new::Args),
     /// Build a guest crate into a component
     Build(build::Args),
+    /// Run a plugin over lines, without a broker
+    Test(test::Args),
     /// Upload a component, or a core module made with the guest SDK; it becomes the name's next version
     Upload(Upload),
     /// List the plugins with their versions
@@ -53,13 +61,16 @@ pub(super) struct Upload {
 
 pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     let output = context.output;
-    if let Command::Build(args) = command {
-        return build::run(&args, output);
-    }
+    let command = match command {
+        Command::New(args) => return new::run(&args, output),
+        Command::Build(args) => return build::run(&args, output),
+        Command::Test(args) => return test::run(args, output).await,
+        command => command,
+    };
     let client = context.connect().await?;
     let admin = client.admin();
     match command {
-        Command::Build(_) => Ok(()),
+        Command::New(_) | Command::Build(_) | Command::Test(_) => Ok(()),
         Command::Upload(Upload { file, name }) => {
             let wasm = read(&file)?;
             let uploaded = admin.upload_plugin(&name, wasm, None).await?;

@@ -1,6 +1,6 @@
 //! `weir produce`: one record a line.
 
-mod lines;
+pub(super) mod lines;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -229,7 +229,7 @@ fn record(args: &Args, line: Line) -> Result<Record<'static>, Failure> {
     Ok(record)
 }
 
-fn read_failure(error: &LineError, number: u64) -> Failure {
+pub(super) fn read_failure(error: &LineError, number: u64) -> Failure {
     match error {
         LineError::TooLong { bytes } => Failure::new(
             format!(

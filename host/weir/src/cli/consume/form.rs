@@ -62,17 +62,18 @@ struct Object<'a> {
     headers: Vec<Header<'a>>,
 }
 
+/// A header as an object.
 #[derive(Serialize)]
-struct Header<'a> {
-    name: &'a str,
+pub(in crate::cli) struct Header<'a> {
+    pub(in crate::cli) name: &'a str,
     #[serde(flatten)]
-    value: Value<'a>,
+    pub(in crate::cli) value: Value<'a>,
 }
 
 /// Text, nothing, or bytes in base64: of these three one is written.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Key<'a> {
+pub(in crate::cli) enum Key<'a> {
     Text { key: Option<&'a str> },
     Bytes { key_base64: String },
 }
@@ -80,7 +81,7 @@ enum Key<'a> {
 /// As [`Key`].
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Value<'a> {
+pub(in crate::cli) enum Value<'a> {
     Text { value: Option<&'a str> },
     Bytes { value_base64: String },
 }

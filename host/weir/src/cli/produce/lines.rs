@@ -19,22 +19,22 @@ const CHUNKS_AHEAD: usize = 4;
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One line, without its end.
-pub(super) type Line = Bytes;
+pub(in crate::cli) type Line = Bytes;
 
 #[derive(Debug)]
-pub(super) enum LineError {
+pub(in crate::cli) enum LineError {
     TooLong { bytes: usize },
     Read(io::Error),
 }
 
 /// What is read.
-pub(super) struct Input {
+pub(in crate::cli) struct Input {
     reader: Box<dyn Read + Send>,
     len: Option<u64>,
 }
 
 /// A file, or standard input for `None` and `-`.
-pub(super) fn open(file: Option<&Path>) -> Result<Input, Failure> {
+pub(in crate::cli) fn open(file: Option<&Path>) -> Result<Input, Failure> {
     let Some(path) = file.filter(|path| *path != Path::new("-")) else {
         return Ok(Input {
             reader: Box::new(io::stdin()),
@@ -61,12 +61,12 @@ pub(super) fn open(file: Option<&Path>) -> Result<Input, Failure> {
 
 impl Input {
     /// Its length in bytes, where it is known.
-    pub(super) fn len(&self) -> Option<u64> {
+    pub(in crate::cli) fn len(&self) -> Option<u64> {
         self.len
     }
 
     /// Begins to read, on a thread of its own: reading from a terminal or a pipe blocks.
-    pub(super) fn start(self) -> Lines {
+    pub(in crate::cli) fn start(self) -> Lines {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         std::thread::spawn(move || read_chunks(self.reader, &sender));
         Lines { chunks }
@@ -74,12 +74,12 @@ impl Input {
 }
 
 /// The chunks of an input, each made of whole lines.
-pub(super) struct Lines {
+pub(in crate::cli) struct Lines {
     chunks: mpsc::Receiver<Result<Bytes, LineError>>,
 }
 
 impl Lines {
-    pub(super) async fn next_chunk(&mut self) -> Option<Result<Bytes, LineError>> {
+    pub(in crate::cli) async fn next_chunk(&mut self) -> Option<Result<Bytes, LineError>> {
         self.chunks.recv().await
     }
 }
@@ -125,7 +125,7 @@ fn read_chunks(mut reader: impl Read, chunks: &mpsc::Sender<Result<Bytes, LineEr
 }
 
 /// The lines of a chunk.
-pub(super) fn split(chunk: Bytes) -> impl Iterator<Item = Line> {
+pub(in crate::cli) fn split(chunk: Bytes) -> impl Iterator<Item = Line> {
     let mut at = 0;
     std::iter::from_fn(move || {
         if at == chunk.len() {
