@@ -82,7 +82,7 @@ fn what_does_not_exist_yet_is_not_accepted_in_silence() {
         "weir plugin test f.wasm --set k",
         "weir flow create f --plugin p --to b",
         "weir flow create f --plugin p --from a --to b --mode ingest",
-        "weir flow create f --plugin p --from a --to b --on-error skip",
+        "weir flow create f --plugin p --from a --to b --on-error perhaps",
         "weir topic alter t",
         "weir topic create t --partitions 0",
         "weir topic create t --config retention.ms",
