@@ -13,7 +13,8 @@
 //! record from its key's length on ([`Tail`](crate::Tail)). A source record that no entry names is dropped; one may be
 //! named by several.
 //!
-//! [`Writer`] is the guest's side, [`Reader`] the host's: it checks all of a frame before the first entry is used.
+//! [`Writer`] is the guest's side, [`Reader`] the host's: it checks all of a frame before the first entry is used. A frame that was
+//! checked already is read with [`Reader::trusted`].
 
 mod entry;
 mod error;

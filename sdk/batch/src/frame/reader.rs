@@ -7,7 +7,7 @@ use crate::cursor::Cursor;
 /// Fewest bytes an entry takes: kind, source index, length of an empty reason.
 const MIN_ENTRY_LEN: usize = 3;
 
-/// A whole output frame, checked.
+/// A whole output frame, checked, or trusted to have been.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
     cursor: Cursor<'a>,
@@ -32,6 +32,31 @@ impl<'a> Reader<'a> {
     ///
     /// The first fault found.
     pub fn new(bytes: &'a [u8], input_record_count: u32, outputs: u32) -> Result<Self, FrameError> {
+        let mut reader = Self::trusted(bytes, input_record_count, outputs)?;
+        let mut cursor = reader.cursor;
+        reader.emitted = 0;
+        for index in 0..reader.count {
+            if let Entry::Emit { .. } = take::<true>(&mut cursor, index, reader.input)? {
+                reader.emitted += 1;
+            }
+        }
+        match cursor.rest().len() {
+            0 => Ok(reader),
+            bytes => Err(FrameError::TrailingBytes { bytes }),
+        }
+    }
+
+    /// Reads a frame that [`Reader::new`] has checked before, with the same arguments, without going over it again: for what
+    /// weir-runtime hands out. Only version and count are looked at here.
+    ///
+    /// Of other bytes nothing worse comes than an iterator that ends early: no entry has a source or an output that is out of range, and
+    /// no slice leaves the bytes. How many of the entries are records is not known without going over them:
+    /// [`Reader::emitted`] counts all.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Truncated`], [`FrameError::UnknownVersion`] or [`FrameError::InvalidCount`]: no frame at all.
+    pub fn trusted(bytes: &'a [u8], input_record_count: u32, outputs: u32) -> Result<Self, FrameError> {
         let Some((header, body)) = bytes.split_first_chunk::<HEADER_LEN>() else {
             return Err(FrameError::Truncated { entry: 0 });
         };
@@ -43,26 +68,15 @@ impl<'a> Reader<'a> {
         if count as usize > body.len() / MIN_ENTRY_LEN {
             return Err(FrameError::InvalidCount { count });
         }
-        let input = Input {
-            records: input_record_count,
-            outputs,
-        };
-        let mut cursor = Cursor::new(body);
-        let mut emitted = 0;
-        for index in 0..count {
-            if let Entry::Emit { .. } = take(&mut cursor, index, input)? {
-                emitted += 1;
-            }
-        }
-        match cursor.rest().len() {
-            0 => Ok(Self {
-                cursor: Cursor::new(body),
-                count,
-                emitted,
-                input,
-            }),
-            bytes => Err(FrameError::TrailingBytes { bytes }),
-        }
+        Ok(Self {
+            cursor: Cursor::new(body),
+            count,
+            emitted: count,
+            input: Input {
+                records: input_record_count,
+                outputs,
+            },
+        })
     }
 
     /// Entries of the frame.
@@ -77,7 +91,7 @@ impl<'a> Reader<'a> {
         self.count == 0
     }
 
-    /// Entries that are records for an output.
+    /// Entries that are records for an output; the most there may be where the frame is [trusted](Self::trusted).
     #[inline]
     pub fn emitted(&self) -> usize {
         self.emitted as usize
@@ -114,7 +128,7 @@ impl core::fmt::Debug for Reader<'_> {
     }
 }
 
-/// The entries of a checked frame.
+/// The entries of a frame.
 #[derive(Clone)]
 pub struct Entries<'a> {
     cursor: Cursor<'a>,
@@ -131,8 +145,11 @@ impl<'a> Iterator for Entries<'a> {
         if self.index == self.count {
             return None;
         }
-        // The frame was checked as a whole: this does not fail.
-        let entry = take(&mut self.cursor, self.index, self.input).ok()?;
+        // The frame was checked as a whole, headers too: this does not fail. Where a trusted frame was not, it is over here.
+        let Ok(entry) = take::<false>(&mut self.cursor, self.index, self.input) else {
+            self.count = self.index;
+            return None;
+        };
         self.index += 1;
         Some(entry)
     }
@@ -153,9 +170,14 @@ impl core::fmt::Debug for Entries<'_> {
     }
 }
 
-/// Takes the entry `entry` off the cursor.
+/// Takes the entry `entry` off the cursor. Headers are most of what there is to check of a record that has some, and are
+/// checked where that is asked for.
 #[inline]
-fn take<'a>(cursor: &mut Cursor<'a>, entry: u32, input: Input) -> Result<Entry<'a>, FrameError> {
+fn take<'a, const CHECK_HEADERS: bool>(
+    cursor: &mut Cursor<'a>,
+    entry: u32,
+    input: Input,
+) -> Result<Entry<'a>, FrameError> {
     let truncated = FrameError::Truncated { entry };
     let kind = cursor.u8().ok_or(truncated)?;
     if kind == EMIT {
@@ -171,7 +193,12 @@ fn take<'a>(cursor: &mut Cursor<'a>, entry: u32, input: Input) -> Result<Entry<'
         let timestamp_delta = cursor.varlong().ok_or(truncated)?;
         let len = cursor.uvarint().ok_or(truncated)?;
         let tail = cursor.take(len as usize).ok_or(truncated)?;
-        let tail = Tail::parse(tail).map_err(|field| FrameError::InvalidTail { entry, field })?;
+        let tail = if CHECK_HEADERS {
+            Tail::parse(tail)
+        } else {
+            Tail::parse_unchecked_headers(tail)
+        };
+        let tail = tail.map_err(|field| FrameError::InvalidTail { entry, field })?;
         return Ok(Entry::Emit {
             output,
             source,
@@ -205,3 +232,7 @@ fn take_source(cursor: &mut Cursor<'_>, entry: u32, input: Input) -> Result<u32,
     }
     Ok(source)
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;
