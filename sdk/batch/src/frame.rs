@@ -14,11 +14,12 @@
 //! named by several.
 //!
 //! [`Writer`] is the guest's side, [`Reader`] the host's: it checks all of a frame before the first entry is used. A frame that was
-//! checked already is read with [`Reader::trusted`].
+//! checked already is read with [`Reader::trusted`]. [`state`] has the packed lists of keyed state.
 
 mod entry;
 mod error;
 mod reader;
+pub mod state;
 mod writer;
 
 pub use entry::Entry;
