@@ -94,7 +94,8 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// Why a call has no result. The instance's memory is gone afterwards; the next call starts from a fresh one.
+/// Why a call has no result. But for [`CallError::Poll`], the instance's memory is gone afterwards; the next call starts from a
+/// fresh one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The guest trapped.
@@ -137,7 +138,33 @@ pub enum CallError {
         /// Entries allowed.
         limit: u64,
     },
-    /// The bitmap or frame is not what the world says.
+    /// A page of a producer is over its [`Budget`](crate::Budget).
+    #[error("the plugin returned {returned} {unit} from one poll, and was to return at most {budget}")]
+    OverBudget {
+        /// `records` or `bytes`.
+        unit: &'static str,
+        /// How many were returned.
+        returned: u64,
+        /// How many were asked for.
+        budget: u64,
+    },
+    /// The cursor of a producer is over [`Limits::cursor_bytes_max`](crate::Limits::cursor_bytes_max).
+    #[error(
+        "the plugin returned a cursor of {bytes} bytes, and may return {limit}: a cursor says where to go on, and is no store"
+    )]
+    CursorTooLarge {
+        /// Bytes returned.
+        bytes: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// A producer said that it has no page, and why. Its instance goes on.
+    #[error("the plugin has no records to give: {message}")]
+    Poll {
+        /// In the plugin's words.
+        message: String,
+    },
+    /// The bitmap, frame or page is not what the world says.
     #[error("the plugin returned a malformed answer: {reason}")]
     BadOutput {
         /// What is wrong with it.
@@ -148,6 +175,18 @@ pub enum CallError {
     Configure {
         /// In the plugin's words.
         message: String,
+    },
+    /// The plugin imports what the caller does not grant.
+    #[error("the plugin imports weir:plugin/{interface}, which it is not given here")]
+    NotGranted {
+        /// The interface, without package and version.
+        interface: &'static str,
+    },
+    /// Keyed state could not be read or written: a fault of the host, not of the plugin.
+    #[error("the plugin's state cannot be used: {reason}")]
+    State {
+        /// What the store of the state says.
+        reason: String,
     },
     /// No instance could be made, and not through the plugin's code.
     #[error("the plugin cannot be started: {reason}")]

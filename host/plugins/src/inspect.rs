@@ -138,13 +138,17 @@ impl<'a> PluginName<'a> {
 fn allowed(name: &str) -> Result<(), &'static str> {
     if let Some(plugin) = PluginName::parse(name) {
         return match plugin.interface {
-            "log" if plugin.compatible() => Ok(()),
-            "log" => Err("this broker knows version 0.1 of weir:plugin"),
-            _ => Err("this broker's weir:plugin has no such interface: it has log"),
+            "log" | "metrics" | "clock" | "random" | "state" if plugin.compatible() => Ok(()),
+            "log" | "metrics" | "clock" | "random" | "state" => {
+                Err("this broker knows version 0.1 of weir:plugin")
+            }
+            _ => Err(
+                "this broker's weir:plugin has no such interface: it has log, metrics, clock, random and state",
+            ),
         };
     }
     let Some(wasi) = name.strip_prefix("wasi:") else {
-        return Err("plugins get weir:plugin/log, and WASI with nothing behind it");
+        return Err("plugins get the interfaces of weir:plugin, and WASI with nothing behind it");
     };
     let (interface, version) = wasi.split_once('@').unwrap_or((wasi, ""));
     let package = interface
@@ -172,6 +176,10 @@ mod tests {
         for name in [
             "weir:plugin/log@0.1.0",
             "weir:plugin/log@0.1.7",
+            "weir:plugin/metrics@0.1.0",
+            "weir:plugin/clock@0.1.0",
+            "weir:plugin/random@0.1.0",
+            "weir:plugin/state@0.1.0",
             "wasi:io/streams@0.2.6",
             "wasi:filesystem/types@0.2.0",
         ] {
@@ -180,7 +188,8 @@ mod tests {
         for name in [
             "weir:plugin/log@0.2.0",
             "weir:plugin/log",
-            "weir:plugin/state@0.1.0",
+            "weir:plugin/state@0.2.0",
+            "weir:plugin/http@0.1.0",
             "wasi:http/outgoing-handler@0.2.0",
             "wasi:sockets/tcp@0.2.0",
             "wasi:io/streams@0.3.0",

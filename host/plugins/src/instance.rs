@@ -1,4 +1,8 @@
-use std::collections::BTreeMap;
+mod live;
+mod options;
+mod poll;
+
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -6,54 +10,25 @@ use wasmtime::Store;
 use wasmtime::component::Func;
 use weir_batch::{BatchHeader, Codec};
 
-use crate::epoch::Epoch;
+use crate::metrics::Meter;
 use crate::output::{check_bitmap, check_frame};
-use crate::state::HostState;
+use crate::state::{Carried, HostState};
 use crate::trap::call_error;
-use crate::{CallError, Kind, Limits, LogSink, NoLog, Plugin};
+use crate::{CallError, Kind, Limits, LogSink, Plugin, StateStore};
+use live::Live;
+use poll::GuestPage;
+
+pub use options::{Grants, InstanceOptions};
+pub use poll::{Budget, Page};
 
 /// Calls before an instance that has grown is given up for a fresh one: a plugin that needs much memory for every batch is not
 /// started anew for every batch.
 const CALLS_BEFORE_RECYCLING: u64 = 64;
 
-/// Bytes of `configure`'s refusal that are passed on.
-const MESSAGE_BYTES_MAX: usize = 4 << 10;
-
-/// What an instance is made with.
-#[derive(Clone)]
-pub struct InstanceOptions {
-    /// What the plugin's `configure` is given.
-    pub config: BTreeMap<String, String>,
-    /// Names of the outputs, in the order of a frame's output indices; of no meaning to a filter. A transform has at least one.
-    pub outputs: Vec<String>,
-    /// Where its log lines go.
-    pub log: Arc<dyn LogSink>,
-    /// What it may use; the runtime's limits if none.
-    pub limits: Option<Limits>,
-}
-
-impl InstanceOptions {
-    /// No configuration, one output called `out`, the runtime's limits.
-    pub fn new(log: Arc<dyn LogSink>) -> Self {
-        Self {
-            config: BTreeMap::new(),
-            outputs: vec!["out".to_owned()],
-            log,
-            limits: None,
-        }
-    }
-}
-
-impl Default for InstanceOptions {
-    fn default() -> Self {
-        Self::new(Arc::new(NoLog))
-    }
-}
-
 /// What an instance has done and taken since it was made; restarts do not reset it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Calls of `filter` or `transform`, failed ones too.
+    /// Calls of `filter`, `transform` or `poll`, failed ones too.
     pub calls: u64,
     /// Calls that gave an error.
     pub errors: u64,
@@ -65,6 +40,8 @@ pub struct Stats {
     pub memory_bytes_peak: usize,
     /// Times it was started anew, after an error or because it had grown.
     pub restarts: u64,
+    /// Metrics it recorded that were left out: under a name that is none or one too many, or no finite number.
+    pub metrics_left_out: u64,
 }
 
 /// One running plugin: a memory of its own, used by one thread at a time.
@@ -79,17 +56,16 @@ pub struct Instance {
     limits: Limits,
     live: Option<Live>,
     stats: Stats,
-}
-
-struct Live {
-    store: Store<HostState>,
-    call: Func,
-    calls: u64,
-    recycle_above_bytes: usize,
+    carried: Carried,
+    seed: Option<u64>,
+    poll_time_ms: i64,
 }
 
 impl Instance {
-    pub(crate) fn start(plugin: Plugin, options: InstanceOptions) -> Result<Self, CallError> {
+    pub(crate) fn start(plugin: Plugin, options: InstanceOptions, grants: Grants) -> Result<Self, CallError> {
+        if plugin.imports_state() && !grants.state {
+            return Err(CallError::NotGranted { interface: "state" });
+        }
         let limits = options
             .limits
             .unwrap_or_else(|| plugin.inner.runtime.limits.clone());
@@ -101,6 +77,12 @@ impl Instance {
             limits,
             live: None,
             stats: Stats::default(),
+            carried: Carried {
+                state: None,
+                meter: Meter::new(grants.metrics),
+            },
+            seed: None,
+            poll_time_ms: 0,
         };
         instance.live = Some(instance.start_live()?);
         Ok(instance)
@@ -128,6 +110,58 @@ impl Instance {
         self.checked_call(Kind::Transform, batch, frame, |frame, records, instance| {
             check_frame(frame, records, instance.outputs.len() as u32, &instance.limits)
         })
+    }
+
+    /// Asks a producer for records, from where the page with `cursor` ended (none for its first page) and within `budget`. `page` is
+    /// replaced by what it gives, checked whole.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Poll`] when the plugin says that it has none, and why: its instance goes on, and may be asked again with the same
+    /// cursor. Otherwise as with the other calls. `page` is empty then.
+    pub fn poll(&mut self, cursor: Option<&[u8]>, budget: Budget, page: &mut Page) -> Result<(), CallError> {
+        page.clear();
+        self.check_kind(Kind::Producer)?;
+        let bytes_max = u32::try_from(self.limits.output_bytes_max).unwrap_or(u32::MAX);
+        let budget = Budget {
+            bytes: budget.bytes.min(bytes_max),
+            ..budget
+        };
+        let polled = self.guest_call(self.poll_time_ms, |call, store| {
+            let call = call.typed::<(Option<&[u8]>, Budget), (Result<GuestPage, String>,)>(&*store)?;
+            Ok(call.call(store, (cursor, budget))?.0)
+        });
+        let outputs = self.outputs.len() as u32;
+        let checked = polled.and_then(|polled| match polled {
+            Ok(polled) => polled.check(outputs, budget, &self.limits),
+            Err(message) => Err(CallError::Poll {
+                message: live::shorten(&message),
+            }),
+        });
+        *page = self.settle(checked)?;
+        Ok(())
+    }
+
+    /// Sets the time that a producer's clock shows from the next [`poll`](Self::poll) on: milliseconds since 1970, 0 at first. Filters
+    /// and transforms see the time of their batch.
+    pub fn set_poll_time(&mut self, now_ms: i64) {
+        self.poll_time_ms = now_ms;
+    }
+
+    /// Sets the seed of the random numbers that the next call draws. A call without one has a seed made of its time: the same batch
+    /// draws the same numbers.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = Some(seed);
+    }
+
+    /// Gives the next calls their keyed state; whatever was there is dropped.
+    pub fn set_state(&mut self, state: Box<dyn StateStore>) {
+        self.carried.state = Some(state);
+    }
+
+    /// Takes the keyed state back, whether the calls since [`set_state`](Self::set_state) went well or not.
+    pub fn take_state(&mut self) -> Option<Box<dyn StateStore>> {
+        self.carried.state.take()
     }
 
     /// The plugin it is of.
@@ -158,33 +192,44 @@ impl Instance {
         check: impl FnOnce(&[u8], u32, &Self) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
         out.clear();
-        if self.plugin.kind() != kind {
-            return Err(CallError::WrongKind {
-                found: self.plugin.kind(),
-                wanted: kind,
-            });
-        }
+        self.check_kind(kind)?;
         let header = input_header(batch)?;
-        self.stats.calls += 1;
-        let called = self
-            .call(&batch[..header.batch_len], header.max_timestamp)
-            .and_then(|output| check(&output, header.record_count as u32, self).map(|()| output));
-        match called {
-            Ok(output) => {
-                *out = output;
-                self.recycle();
-                Ok(())
+        let batch = &batch[..header.batch_len];
+        let called = self.guest_call(header.max_timestamp, |call, store| {
+            let call = call.typed::<(&[u8],), (Vec<u8>,)>(&*store)?;
+            Ok(call.call(store, (batch,))?.0)
+        });
+        let checked = called.and_then(|output| {
+            if output.len() > self.limits.output_bytes_max {
+                return Err(CallError::OutputTooLarge {
+                    bytes: output.len(),
+                    limit: self.limits.output_bytes_max,
+                });
             }
-            Err(error) => {
-                self.stats.errors += 1;
-                self.live = None;
-                self.stats.memory_bytes = 0;
-                Err(error)
-            }
+            check(&output, header.record_count as u32, self)?;
+            Ok(output)
+        });
+        *out = self.settle(checked)?;
+        Ok(())
+    }
+
+    fn check_kind(&self, wanted: Kind) -> Result<(), CallError> {
+        let found = self.plugin.kind();
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(CallError::WrongKind { found, wanted })
         }
     }
 
-    fn call(&mut self, batch: &[u8], now_ms: i64) -> Result<Vec<u8>, CallError> {
+    /// One call, of a fresh guest where there is none. What outlives a guest is back here afterwards, however it ended.
+    fn guest_call<T>(
+        &mut self,
+        now_ms: i64,
+        call: impl FnOnce(&Func, &mut Store<HostState>) -> wasmtime::Result<T>,
+    ) -> Result<T, CallError> {
+        self.stats.calls += 1;
+        let seed = self.seed.take().unwrap_or(now_ms as u64);
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
@@ -192,80 +237,36 @@ impl Instance {
                 self.start_live()?
             }
         };
+        let host = live.store.data_mut();
+        host.begin_call(now_ms, seed);
+        mem::swap(&mut host.carried, &mut self.carried);
         let started = Instant::now();
-        let called = live.call(&self.plugin, batch, now_ms, self.limits.deadline_ms);
+        let called = live.call(&self.plugin, self.limits.deadline_ms, call);
         self.stats.guest_time += started.elapsed();
+        mem::swap(&mut live.store.data_mut().carried, &mut self.carried);
+        self.stats.metrics_left_out = self.carried.meter.left_out();
         self.stats.memory_bytes = live.store.data().memory_bytes();
         self.stats.memory_bytes_peak = self.stats.memory_bytes_peak.max(self.stats.memory_bytes);
-        let output = called.map_err(|error| self.explain(&error, &mut live.store))?;
-        if output.len() > self.limits.output_bytes_max {
-            return Err(CallError::OutputTooLarge {
-                bytes: output.len(),
-                limit: self.limits.output_bytes_max,
-            });
-        }
+        let answer = called.map_err(|error| self.explain(&error, &mut live.store))?;
         self.live = Some(live);
-        Ok(output)
+        Ok(answer)
     }
 
-    /// A fresh store with a started and configured guest.
-    fn start_live(&mut self) -> Result<Live, CallError> {
-        let runtime = Arc::clone(&self.plugin.inner.runtime);
-        let mut store = Store::new(
-            &runtime.engine,
-            HostState::new(self.limits.clone(), Arc::clone(&self.log)),
-        );
-        store.limiter(|state| state);
-        store.epoch_deadline_trap();
-        store.set_epoch_deadline(Epoch::ticks(self.limits.deadline_ms));
-        store.data_mut().begin_call(0);
-        let started = {
-            let _running = runtime.epoch.run();
-            self.configure(&mut store)
-        };
-        let call = match started {
-            Ok(Ok(call)) => call,
-            Ok(Err(message)) => {
-                let message = crate::log::truncate(&message, MESSAGE_BYTES_MAX).to_owned();
-                return Err(CallError::Configure { message });
+    /// Keeps account of how a call ended. A guest whose answer was wrong is not trusted with another call.
+    fn settle<T>(&mut self, checked: Result<T, CallError>) -> Result<T, CallError> {
+        match &checked {
+            Ok(_) => self.recycle(),
+            Err(CallError::Poll { .. }) => {
+                self.stats.errors += 1;
+                self.recycle();
             }
-            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-                return Err(CallError::Instantiate {
-                    reason: format!("too many plugins run at once: {error}"),
-                });
+            Err(_) => {
+                self.stats.errors += 1;
+                self.live = None;
+                self.stats.memory_bytes = 0;
             }
-            Err(error) => return Err(self.explain(&error, &mut store)),
-        };
-        let memory_bytes = store.data().memory_bytes();
-        self.stats.memory_bytes = memory_bytes;
-        self.stats.memory_bytes_peak = self.stats.memory_bytes_peak.max(memory_bytes);
-        let headroom = self.limits.memory_bytes_max.saturating_sub(memory_bytes);
-        Ok(Live {
-            store,
-            call,
-            calls: 0,
-            recycle_above_bytes: memory_bytes + headroom / 2,
-        })
-    }
-
-    fn configure(&self, store: &mut Store<HostState>) -> wasmtime::Result<Result<Func, String>> {
-        let inner = &self.plugin.inner;
-        let instance = inner.pre.instantiate(&mut *store)?;
-        let gone = || wasmtime::Error::msg("an export of the component is gone");
-        let configure = instance.get_func(&mut *store, inner.configure).ok_or_else(gone)?;
-        let config = self.config.as_slice();
-        let (configured,) = match inner.kind {
-            Kind::Filter => configure
-                .typed::<(&[(String, String)],), (Result<(), String>,)>(&mut *store)?
-                .call(&mut *store, (config,))?,
-            Kind::Transform | Kind::Producer => configure
-                .typed::<(&[(String, String)], &[String]), (Result<(), String>,)>(&mut *store)?
-                .call(&mut *store, (config, &self.outputs))?,
-        };
-        match configured {
-            Ok(()) => Ok(Ok(instance.get_func(&mut *store, inner.call).ok_or_else(gone)?)),
-            Err(message) => Ok(Err(message)),
         }
+        checked
     }
 
     /// Gives up a guest that has grown well beyond its beginnings.
@@ -287,24 +288,6 @@ impl Instance {
             self.limits.deadline_ms,
             self.limits.memory_bytes_max,
         )
-    }
-}
-
-impl Live {
-    fn call(
-        &mut self,
-        plugin: &Plugin,
-        batch: &[u8],
-        now_ms: i64,
-        deadline_ms: u64,
-    ) -> wasmtime::Result<Vec<u8>> {
-        self.calls += 1;
-        self.store.data_mut().begin_call(now_ms);
-        self.store.set_epoch_deadline(Epoch::ticks(deadline_ms));
-        let _running = plugin.inner.runtime.epoch.run();
-        let call = self.call.typed::<(&[u8],), (Vec<u8>,)>(&self.store)?;
-        let (output,) = call.call(&mut self.store, (batch,))?;
-        Ok(output)
     }
 }
 

@@ -26,21 +26,48 @@
 //!
 //! # What a guest can do
 //!
-//! Compute, and log. Standard WASI is linked with nothing behind it (see [`mod@self`]'s `wasi` module source for each
-//! function): no files, no environment, no sockets, a clock that shows the time of the records and random numbers from a
-//! fixed seed. A component that asks for more is refused by [`Runtime::load`].
+//! Compute, log, record metrics, see the time of its records, draw random numbers from a seed that the caller gives, and use
+//! keyed state where the caller [grants](Grants) it. Standard WASI is linked with nothing behind it (see the source of the
+//! module `wasi` for each function): no files, no environment, no sockets, the same time and the same random numbers. A component that
+//! asks for more is refused by [`Runtime::load`].
+//!
+//! Keyed state is the caller's: it moves a [`StateStore`] into the instance before a call and takes it back afterwards, also
+//! after a trap.
+//!
+//! ```no_run
+//! use weir_runtime::{Grants, InstanceOptions, MemoryState};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (plugin, batch): (weir_runtime::Plugin, Vec<u8>) = unimplemented!();
+//! let mut instance = plugin.instantiate_with(InstanceOptions::default(), Grants::none().state())?;
+//! instance.set_state(Box::new(MemoryState::new()));
+//! instance.set_seed(7);
+//! let mut frame = Vec::new();
+//! let called = instance.transform(&batch, &mut frame);
+//! let state = instance.take_state();
+//! // Store the records of `frame` and the changes of `state` in one step, or drop both.
+//! # called?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod cache;
 mod componentize;
 mod engine;
 mod epoch;
 mod error;
+mod exports;
 mod inspect;
 mod instance;
+mod keyed_state;
 mod limits;
+mod link;
 mod log;
+mod metrics;
 mod output;
 mod plugin;
+mod random;
+mod refusal;
 mod runtime;
 mod state;
 mod trap;
@@ -48,8 +75,10 @@ mod wasi;
 
 pub use componentize::componentize;
 pub use error::{CallError, LoadError, RuntimeError};
-pub use instance::{Instance, InstanceOptions, Stats};
+pub use instance::{Budget, Grants, Instance, InstanceOptions, Page, Stats};
+pub use keyed_state::{MemoryState, StateError, StateStore};
 pub use limits::Limits;
 pub use log::{Level, LogSink, NoLog, TracingLog};
+pub use metrics::{MetricsSink, NoMetrics};
 pub use plugin::{Kind, Plugin};
 pub use runtime::{Runtime, RuntimeConfig};

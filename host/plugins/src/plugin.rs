@@ -5,7 +5,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 
 use crate::runtime::Shared;
 use crate::state::HostState;
-use crate::{CallError, Instance, InstanceOptions};
+use crate::{CallError, Grants, Instance, InstanceOptions};
 
 /// What a plugin is, by the world of `weir:plugin` that it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +78,36 @@ impl Plugin {
         &self.inner.imports
     }
 
+    /// Whether it imports `weir:plugin/state`: it has to be [granted](crate::Grants::state) then, and
+    /// [given](Instance::set_state) for each call.
+    pub fn imports_state(&self) -> bool {
+        self.imports_interface("state")
+    }
+
+    /// Whether it imports `weir:plugin/metrics`.
+    pub fn imports_metrics(&self) -> bool {
+        self.imports_interface("metrics")
+    }
+
+    /// Whether it imports `weir:plugin/clock`.
+    pub fn imports_clock(&self) -> bool {
+        self.imports_interface("clock")
+    }
+
+    /// Whether it imports `weir:plugin/random`.
+    pub fn imports_random(&self) -> bool {
+        self.imports_interface("random")
+    }
+
+    fn imports_interface(&self, interface: &str) -> bool {
+        let mut names = self.inner.imports.iter();
+        names.any(|name| {
+            name.strip_prefix("weir:plugin/")
+                .and_then(|name| name.split_once('@'))
+                .is_some_and(|(name, _)| name == interface)
+        })
+    }
+
     /// The component: what was uploaded, or what was made of an uploaded core module. This is what is worth storing.
     pub fn component_bytes(&self) -> &[u8] {
         &self.inner.bytes
@@ -88,14 +118,25 @@ impl Plugin {
         self.inner.from_cache
     }
 
-    /// An instance of its own memory, started and configured.
+    /// An instance of its own memory, started and configured, that is granted nothing: see
+    /// [`instantiate_with`](Self::instantiate_with).
     ///
     /// # Errors
     ///
-    /// [`CallError::Configure`] when the plugin refuses the configuration; [`CallError::Instantiate`] when there is no room for
-    /// another instance; [`CallError::Trap`], [`CallError::Deadline`] or [`CallError::Memory`] from its start.
+    /// See [`instantiate_with`](Self::instantiate_with).
     pub fn instantiate(&self, options: InstanceOptions) -> Result<Instance, CallError> {
-        Instance::start(self.clone(), options)
+        self.instantiate_with(options, Grants::none())
+    }
+
+    /// An instance of its own memory, started and configured. What it may use beyond log, clock and random numbers is in `grants`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotGranted`] when it imports keyed state and `grants` has none; [`CallError::Configure`] when the plugin refuses
+    /// the configuration; [`CallError::Instantiate`] when there is no room for another instance; [`CallError::Trap`],
+    /// [`CallError::Deadline`] or [`CallError::Memory`] from its start.
+    pub fn instantiate_with(&self, options: InstanceOptions, grants: Grants) -> Result<Instance, CallError> {
+        Instance::start(self.clone(), options, grants)
     }
 }
 

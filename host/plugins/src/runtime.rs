@@ -3,17 +3,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, Linker, Type, WasmStr};
-use wasmtime::{Engine, StoreContextMut};
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
 use crate::cache::Cache;
 use crate::epoch::Epoch;
+use crate::exports::exports;
 use crate::inspect::{Encoding, Interface, encoding};
-use crate::log::Level;
+use crate::link::link;
 use crate::plugin::{Inner, Plugin};
-use crate::state::HostState;
-use crate::{Kind, Limits, LoadError, RuntimeError, componentize, wasi};
+use crate::{Limits, LoadError, RuntimeError, componentize};
 
 /// How the engine is set up.
 #[derive(Clone, Debug)]
@@ -178,55 +177,4 @@ impl Runtime {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Everything a component may import: our own log, and the empty WASI.
-fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<HostState>> {
-    let mut linker = Linker::new(engine);
-    linker.instance("weir:plugin/log@0.1.0")?.func_wrap(
-        "log",
-        |mut store: StoreContextMut<'_, HostState>, (level, message): (Level, WasmStr)| {
-            let message = message.to_str(&store)?.into_owned();
-            store.data_mut().log(level, &message);
-            Ok(())
-        },
-    )?;
-    wasi::link(&mut linker, component)?;
-    Ok(linker)
-}
-
-/// Finds the world's two functions, and checks their types now: an instance is not the place to learn of it.
-fn exports(
-    component: &Component,
-    kind: Kind,
-    export: &str,
-) -> Result<(ComponentExportIndex, ComponentExportIndex), LoadError> {
-    let invalid = |reason: String| LoadError::Invalid { reason };
-    let (_, instance) = component
-        .get_export(None, export)
-        .ok_or_else(|| invalid(format!("{export} is exported, and cannot be found")))?;
-    let find = |name: &str| match component.get_export(Some(&instance), name) {
-        Some((ComponentItem::ComponentFunc(ty), index)) => Ok((ty, index)),
-        _ => Err(invalid(format!("{export} has no function `{name}`"))),
-    };
-    let (configure, configure_index) = find("configure")?;
-    let configure_params = if kind == Kind::Filter { 1 } else { 2 };
-    if configure.params().len() != configure_params || configure.results().len() != 1 {
-        return Err(invalid(format!(
-            "`configure` of {export} has another type than in weir:plugin"
-        )));
-    }
-    let (call, call_index) = find(kind.export().1)?;
-    let is_bytes = |ty: &Type| matches!(ty, Type::List(list) if list.ty() == Type::U8);
-    let packed = call.params().len() == 1
-        && call.params().all(|(_, ty)| is_bytes(&ty))
-        && call.results().len() == 1
-        && call.results().all(|ty| is_bytes(&ty));
-    if kind != Kind::Producer && !packed {
-        return Err(invalid(format!(
-            "`{}` of {export} has another type than in weir:plugin",
-            kind.export().1
-        )));
-    }
-    Ok((configure_index, call_index))
 }

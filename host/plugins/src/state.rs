@@ -1,10 +1,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmtime::ResourceLimiter;
+use wasmtime::{ResourceLimiter, StoreContextMut};
 
+use crate::keyed_state::{Access, Usage};
 use crate::log::{Level, LogRate, LogSink, truncate};
-use crate::{Limits, wasi};
+use crate::metrics::{Meter, Sample};
+use crate::random::Random;
+use crate::refusal::Refusal;
+use crate::{Limits, StateStore, wasi};
 
 /// Core instances of one component; one made from Python has some thirty.
 const CORE_INSTANCES_MAX: usize = 256;
@@ -12,7 +16,14 @@ const CORE_INSTANCES_MAX: usize = 256;
 const MEMORIES_MAX: usize = 64;
 const TABLES_MAX: usize = 256;
 
-/// What the host keeps for one instance: its limits, where its lines go, and what WASI shows it.
+/// What outlives a guest: it moves into the store for a call, and back out of it, whatever becomes of the guest.
+#[derive(Default)]
+pub(crate) struct Carried {
+    pub(crate) state: Option<Box<dyn StateStore>>,
+    pub(crate) meter: Meter,
+}
+
+/// What the host keeps for one instance: its limits, where its lines go, and what its imports show it.
 pub(crate) struct HostState {
     limits: Limits,
     memory_bytes: usize,
@@ -21,6 +32,10 @@ pub(crate) struct HostState {
     log: Arc<dyn LogSink>,
     rate: LogRate,
     last_words: Option<String>,
+    now_ms: i64,
+    state_usage: Usage,
+    pub(crate) random: Random,
+    pub(crate) carried: Carried,
     pub(crate) wasi: wasi::State,
 }
 
@@ -35,15 +50,28 @@ impl HostState {
             log,
             rate,
             last_words: None,
+            now_ms: 0,
+            state_usage: Usage::default(),
+            random: Random::default(),
+            carried: Carried::default(),
             wasi: wasi::State::default(),
         }
     }
 
-    /// Forgets what belongs to the call before. `now_ms` is the record time that clocks show during the next one.
-    pub(crate) fn begin_call(&mut self, now_ms: i64) {
+    /// Forgets what belongs to the call before: what a call sees depends on its batch and its seed, not on the calls before it.
+    /// `now_ms` is the record time that clocks show during the next one.
+    pub(crate) fn begin_call(&mut self, now_ms: i64, seed: u64) {
         self.refused_bytes = None;
         self.last_words = None;
-        self.wasi.begin_call(now_ms);
+        self.now_ms = now_ms;
+        self.state_usage = Usage::default();
+        self.random = Random::new(seed);
+        self.wasi.begin_call();
+    }
+
+    /// Record time of the call: milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.now_ms
     }
 
     /// Bytes of linear memory the guest has. Memories do not shrink, so this is its high-water mark too.
@@ -82,12 +110,42 @@ impl HostState {
         self.log.log(level, line);
     }
 
+    /// A sample that the guest records.
+    pub(crate) fn sample(&mut self, name: &str, sample: Sample) {
+        if let Some(warning) = self.carried.meter.record(name, sample) {
+            self.log(Level::Warn, &warning);
+        }
+    }
+
     /// A line that the guest writes to its standard error: what an ordinary toolchain says before it aborts.
     pub(crate) fn stderr(&mut self, line: &str) {
         let line = truncate(line, self.limits.log_line_bytes_max);
         self.last_words = Some(line.to_owned());
         self.log(Level::Warn, line);
     }
+}
+
+/// Runs `work` on the keyed state of the call under way; `store` is there to look at the guest's memory.
+pub(crate) fn with_state<T>(
+    mut store: StoreContextMut<'_, HostState>,
+    work: impl FnOnce(&StoreContextMut<'_, HostState>, &mut Access<'_>) -> wasmtime::Result<T>,
+) -> wasmtime::Result<T> {
+    let Some(mut state) = store.data_mut().carried.state.take() else {
+        let reason = "the plugin used its state where there is none: it is there during calls with records, not in `configure`";
+        return Err(wasmtime::Error::new(Refusal(reason.to_owned())));
+    };
+    let mut usage = store.data().state_usage;
+    let mut access = Access {
+        store: &mut *state,
+        usage: &mut usage,
+        limits: &store.data().limits,
+        now_ms: store.data().now_ms,
+    };
+    let worked = work(&store, &mut access);
+    let data = store.data_mut();
+    data.state_usage = usage;
+    data.carried.state = Some(state);
+    worked
 }
 
 impl ResourceLimiter for HostState {

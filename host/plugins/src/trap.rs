@@ -1,7 +1,8 @@
 use wasmtime::{Store, Trap, WasmBacktrace};
 
-use crate::CallError;
+use crate::refusal::Refusal;
 use crate::state::HostState;
+use crate::{CallError, StateError};
 
 /// Frames worth showing: the innermost say what happened.
 const FRAMES_SHOWN: usize = 6;
@@ -17,6 +18,17 @@ pub(crate) fn call_error(
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::Interrupt) {
         return CallError::Deadline { limit_ms };
+    }
+    if let Some(StateError { reason }) = error.downcast_ref() {
+        return CallError::State {
+            reason: reason.clone(),
+        };
+    }
+    if let Some(Refusal(reason)) = error.downcast_ref() {
+        return CallError::Trap {
+            reason: reason.clone(),
+            backtrace: backtrace(error),
+        };
     }
     // A guest that is refused memory may go on without it: it is the reason only if the guest gave up in its own words.
     if let Some(asked_bytes) = store.data().refused_bytes()

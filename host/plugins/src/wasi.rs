@@ -1,5 +1,5 @@
 //! WASI 0.2 with nothing behind it, so that components of ordinary toolchains load: no arguments, environment, files or
-//! input; output goes to the plugin's log; clocks show the time of the records; random numbers come from a fixed seed, so that a
+//! input; output goes to the plugin's log; clocks show the time of the records; random numbers come from the call's seed, so that a
 //! replay gives what the first run gave. Waiting is over at once: a guest that could sleep in the host would outlive its deadline.
 //!
 //! Functions are looked up by name, whichever 0.2 version a component was built against; what has no meaning here traps when it
@@ -16,34 +16,21 @@ use crate::state::HostState;
 /// What WASI shows one instance.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    now_ms: i64,
     ticks: u64,
-    seed: u64,
     stdout: Line,
     stderr: Line,
 }
 
 impl State {
-    /// Clocks start anew with every call: what a call sees depends on its batch, not on the calls before it.
-    pub(crate) fn begin_call(&mut self, now_ms: i64) {
-        self.now_ms = now_ms;
+    /// The clock starts anew with every call.
+    pub(crate) fn begin_call(&mut self) {
         self.ticks = 0;
-        self.seed = now_ms as u64;
     }
 
     /// Nanoseconds of a clock that moves by a microsecond each time it is looked at.
     fn monotonic_ns(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks * 1_000
-    }
-
-    /// The next of SplitMix64.
-    fn random(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 
@@ -132,18 +119,5 @@ mod tests {
             line.write(&[b'x'; 4096], |_| panic!("no line ends"));
         }
         assert_eq!(line.partial.len(), LINE_BYTES_MAX);
-    }
-
-    #[test]
-    fn random_numbers_depend_on_the_call_alone() {
-        let draw = |state: &mut State| [state.random(), state.random(), state.monotonic_ns()];
-        let mut state = State::default();
-        state.begin_call(42);
-        let first = draw(&mut state);
-        let _ = draw(&mut state);
-        state.begin_call(42);
-        assert_eq!(draw(&mut state), first);
-        state.begin_call(43);
-        assert_ne!(draw(&mut state), first);
     }
 }

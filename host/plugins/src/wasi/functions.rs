@@ -3,10 +3,9 @@ use wasmtime::{Result, StoreContextMut, bail};
 
 use super::names::{INPUT_STREAM, OUTPUT_STREAM, POLLABLE};
 use crate::log::Level;
+use crate::random::RANDOM_BYTES_MAX;
 use crate::state::HostState;
 
-/// Bytes that one call for random numbers may ask for.
-const RANDOM_BYTES_MAX: u64 = 64 << 10;
 /// Bytes a stream says it takes at once.
 const WRITE_BYTES: u64 = 4 << 10;
 
@@ -137,7 +136,7 @@ impl Function {
             Meaning::Stream(resource, rep) => own(store, rep, resource)?,
             Meaning::Pollable => own(store, 0, POLLABLE)?,
             Meaning::WallClockNow => {
-                let now_ms = store.data().wasi.now_ms.max(0) as u64;
+                let now_ms = store.data().now_ms().max(0) as u64;
                 datetime(now_ms / 1_000, (now_ms % 1_000) as u32 * 1_000_000)
             }
             Meaning::WallClockResolution => datetime(0, 1_000_000),
@@ -161,19 +160,19 @@ impl Function {
                 let [Val::U64(len)] = params else {
                     bail!("{} has another type in this component", self.name);
                 };
-                if *len > RANDOM_BYTES_MAX {
+                if *len > RANDOM_BYTES_MAX as u64 {
                     bail!(
                         "{} was asked for {len} bytes, the most is {RANDOM_BYTES_MAX}",
                         self.name
                     );
                 }
-                let wasi = &mut store.data_mut().wasi;
-                Val::List((0..*len).map(|_| Val::U8(wasi.random() as u8)).collect())
+                let bytes = store.data_mut().random.bytes(*len as usize);
+                Val::List(bytes.into_iter().map(Val::U8).collect())
             }
-            Meaning::RandomU64 => Val::U64(store.data_mut().wasi.random()),
+            Meaning::RandomU64 => Val::U64(store.data_mut().random.next()),
             Meaning::RandomSeed => {
-                let wasi = &mut store.data_mut().wasi;
-                Val::Tuple(vec![Val::U64(wasi.random()), Val::U64(wasi.random())])
+                let random = &mut store.data_mut().random;
+                Val::Tuple(vec![Val::U64(random.next()), Val::U64(random.next())])
             }
         }))
     }
