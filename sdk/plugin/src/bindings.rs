@@ -22,3 +22,14 @@ pub mod transform {
         default_bindings_module: "weir_plugin::bindings::transform",
     });
 }
+
+/// World `producer`.
+pub mod producer {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "weir:plugin/producer",
+        pub_export_macro: true,
+        export_macro_name: "export_producer",
+        default_bindings_module: "weir_plugin::bindings::producer",
+    });
+}

@@ -1,4 +1,6 @@
-use weir_batch::{Batch, Record, bitmap};
+use weir_batch::{Batch, Record, Records, bitmap};
+
+use crate::batch_hooks;
 
 /// Runs a filter's function over a batch: what the exported function does, on any target.
 ///
@@ -8,13 +10,30 @@ use weir_batch::{Batch, Record, bitmap};
 ///
 /// When `batch` is no uncompressed batch.
 pub fn run_filter<S>(state: &mut S, keep: impl Fn(&mut S, &Record<'_>) -> bool, batch: &[u8]) -> Vec<u8> {
+    run_filter_with(state, |_, _| {}, keep, batch)
+}
+
+/// The same with a function that is called before the first record is looked at, with all of them.
+///
+/// # Panics
+///
+/// When `batch` is no uncompressed batch.
+pub fn run_filter_with<S>(
+    state: &mut S,
+    begin: impl Fn(&mut S, Records<'_>),
+    keep: impl Fn(&mut S, &Record<'_>) -> bool,
+    batch: &[u8],
+) -> Vec<u8> {
     let (batch, records) = open(batch);
+    batch_hooks::begin(|| batch.max_timestamp());
+    begin(state, records);
     let mut bits = vec![0; bitmap::byte_len(batch.len())];
     for (index, record) in records.enumerate() {
         if keep(state, &record) {
             bitmap::set(&mut bits, index);
         }
     }
+    batch_hooks::end(true);
     bits
 }
 
@@ -55,11 +74,45 @@ pub(crate) fn open(batch: &[u8]) -> (Batch<'_>, weir_batch::Records<'_>) {
 /// filter!(Longer, Longer::keep);
 /// ```
 ///
-/// A filter without a state takes no configuration.
+/// A filter without a state takes no configuration. With `begin = State::function`, a `fn(&mut State, Records<'_>)`, the state sees all
+/// records of a batch before the first is asked for: the place to fetch [keyed state](crate::State) for all of them at once.
+///
+/// ```
+/// use weir_plugin::{Config, Dedup, Record, Records, filter};
+///
+/// struct Once { seen: Dedup }
+///
+/// impl Once {
+///     fn configure(config: &Config) -> Result<Self, String> {
+///         config.only(&[])?;
+///         Ok(Self { seen: Dedup::new("seen", 60_000) })
+///     }
+///
+///     fn begin(&mut self, records: Records<'_>) {
+///         self.seen.prefetch(records.filter_map(|record| record.key()));
+///     }
+///
+///     fn keep(&mut self, record: &Record<'_>) -> bool {
+///         record.key().is_none_or(|key| self.seen.first(key))
+///     }
+/// }
+///
+/// filter!(Once, Once::keep, begin = Once::begin);
+/// ```
 #[macro_export]
 macro_rules! filter {
     ($state:ty, $keep:expr $(,)?) => {
+        $crate::filter!($state, $keep, begin = |_, _| {});
+    };
+    ($state:ty, $keep:expr, begin = $begin:expr $(,)?) => {
         const _: () = {
+            #[allow(dead_code)]
+            #[inline(always)]
+            fn begin(state: &mut $state, records: $crate::Records<'_>) {
+                let begin: fn(&mut $state, $crate::Records<'_>) = $begin;
+                begin(state, records);
+            }
+
             // A function of its own: closures get their types from here, and the call is inlined.
             #[allow(dead_code)]
             #[inline(always)]
@@ -73,11 +126,15 @@ macro_rules! filter {
                 <$state>::configure(config)
             }
 
-            $crate::__export_filter!($state, configure, keep);
+            $crate::__export_filter!($state, configure, begin, keep);
         };
     };
     ($keep:expr $(,)?) => {
         const _: () = {
+            #[allow(dead_code)]
+            #[inline(always)]
+            fn begin(_: &mut (), _: $crate::Records<'_>) {}
+
             #[allow(dead_code)]
             #[inline(always)]
             fn keep(_: &mut (), record: &$crate::Record<'_>) -> bool {
@@ -90,7 +147,7 @@ macro_rules! filter {
                 config.only(&[])
             }
 
-            $crate::__export_filter!((), configure, keep);
+            $crate::__export_filter!((), configure, begin, keep);
         };
     };
 }
@@ -98,7 +155,7 @@ macro_rules! filter {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_filter {
-    ($state:ty, $configure:ident, $keep:ident) => {
+    ($state:ty, $configure:ident, $begin:ident, $keep:ident) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Exported;
@@ -121,7 +178,9 @@ macro_rules! __export_filter {
 
                 fn filter(batch: ::std::vec::Vec<u8>) -> ::std::vec::Vec<u8> {
                     STATE.with_borrow_mut(|slot| match slot {
-                        ::std::option::Option::Some(state) => $crate::run_filter(state, $keep, &batch),
+                        ::std::option::Option::Some(state) => {
+                            $crate::run_filter_with(state, $begin, $keep, &batch)
+                        }
                         ::std::option::Option::None => ::std::panic!("filter was called before configure"),
                     })
                 }

@@ -1,4 +1,4 @@
-//! Plugins for the Weir message broker: filters and transforms that run inside it, as WebAssembly.
+//! Plugins for the Weir message broker: filters, transforms and producers that run inside it, as WebAssembly.
 //!
 //! A plugin is a library crate with one macro. This is a whole filter:
 //!
@@ -46,28 +46,53 @@
 //!   your state and use them again: an allocation for each record is most of the cost of a plugin.
 //! - A record that cannot be processed is no reason to panic: return `Err`, or call [`Output::dead_letter`], [`Output::retry`] or
 //!   [`Output::fail`]. A panic stops the whole batch, and its message reaches whoever looks at the flow.
-//! - There is no clock, no network and no file, and state in memory is gone when the host restarts the plugin: results depend on
-//!   the records and the configuration alone.
+//! - There is no network and no file, and what a plugin keeps in memory is gone when the host restarts it: results depend on
+//!   the records, the configuration and the [keyed state](State) alone. [`clock`] shows the time of the records, [`random`] draws from a
+//!   seed that the host gives, so that the same records processed again come out the same.
+//!
+//! # What the broker grants
+//!
+//! [`log`] and [`metrics`] for the people who run the flow; [`clock`] and [`random`]; [`State`], keyed and stored in one step with the
+//! output, and on top of it [`Counters`] and [`Dedup`]. A plugin imports only what it uses.
 //!
 //! # Without the broker
 //!
-//! The functions behind the macros are here too ([`run_filter`], [`run_transform`]), and work on any target: tests of a plugin are
-//! ordinary tests.
+//! The functions behind the macros are here too ([`run_filter`], [`run_transform`], [`run_poll`]), and work on any target: tests of a
+//! plugin are ordinary tests. What the broker grants has a stand-in there, in memory: `testing` looks at it.
 
+mod batch_hooks;
 #[doc(hidden)]
 pub mod bindings;
+pub mod clock;
 mod config;
+mod counters;
+mod dedup;
 mod filter;
 mod hook;
+mod host;
 pub mod log;
+pub mod metrics;
 mod output;
+mod page;
+mod producer;
+pub mod random;
+mod state;
+mod state_cache;
+mod state_keys;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 mod transform;
 
 pub use config::Config;
-pub use filter::run_filter;
+pub use counters::Counters;
+pub use dedup::Dedup;
+pub use filter::{run_filter, run_filter_with};
 pub use output::{Draft, Output};
-pub use transform::{Outcome, run_transform};
-pub use weir_batch::{Headers, Record};
+pub use page::{Budget, Page};
+pub use producer::{Polled, run_poll};
+pub use state::{Scan, State};
+pub use transform::{Outcome, run_transform, run_transform_with};
+pub use weir_batch::{Headers, Record, Records};
 
 #[doc(hidden)]
 pub use hook::install as __install_panic_hook;

@@ -106,6 +106,26 @@ impl Output {
         self.base_timestamp = batch.base_timestamp();
     }
 
+    /// Begins a producer's page: no batch, timestamps from 1970 on, `now_ms` where a record has none of its own.
+    pub(crate) fn begin_page(&mut self, now_ms: i64) {
+        self.writer = Writer::new(Vec::with_capacity(self.expected_bytes));
+        self.base_timestamp = 0;
+        self.source = 0;
+        self.source_timestamp = now_ms;
+    }
+
+    /// Entries so far.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.writer.len()
+    }
+
+    /// Bytes of the frame so far.
+    #[inline]
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.writer.encoded_len()
+    }
+
     #[inline]
     pub(crate) fn source(&mut self, index: u32, record: &Record<'_>) {
         self.source = index;
