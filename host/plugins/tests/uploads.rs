@@ -17,13 +17,27 @@ fn the_plugins_of_this_repository_load() {
         let plugin = runtime
             .load(component)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let kind = if name.ends_with("filter") {
-            Kind::Filter
-        } else {
-            Kind::Transform
+        let kind = match *name {
+            "dedup" | "hostile-filter" | "json-filter" => Kind::Filter,
+            "hostile-producer" | "ticker" => Kind::Producer,
+            _ => Kind::Transform,
         };
         assert_eq!(plugin.kind(), kind, "{name}");
-        assert_eq!(plugin.imports(), ["weir:plugin/log@0.1.0"], "{name}");
+        // A plugin imports what it uses, and nothing that the SDK merely has.
+        let granted = match *name {
+            "count-by-key" | "dedup" => &["log", "state"][..],
+            "hostile-state" => &["log", "metrics", "clock", "random", "state"],
+            "hostile-producer" | "ticker" => &["log", "clock"],
+            _ => &["log"],
+        };
+        let mut granted: Vec<_> = granted
+            .iter()
+            .map(|interface| format!("weir:plugin/{interface}@0.1.0"))
+            .collect();
+        let mut imports = plugin.imports().to_vec();
+        granted.sort_unstable();
+        imports.sort_unstable();
+        assert_eq!(imports, granted, "{name}");
         assert_eq!(plugin.component_bytes(), *component, "{name}");
     }
 }
@@ -124,6 +138,79 @@ fn two_worlds_in_one_component_are_refused() {
         refusal(&wat::parse_str(both).unwrap()),
         LoadError::SeveralWorlds { .. }
     ));
+}
+
+#[test]
+fn polls_of_other_types_are_refused() {
+    let budget = r#"(record (field "records" u32) (field "bytes" u32))"#;
+    let page = r#"(record (field "records" (list u8)) (field "cursor" (list u8)) (field "more" bool))"#;
+    let load = |cursor: &str, budget: &str, page: &str| runtime().load(&producer_text(cursor, budget, page));
+    assert_eq!(
+        load("(list u8)", budget, page).unwrap().kind(),
+        Kind::Producer,
+        "as in the WIT"
+    );
+    for (cursor, budget, page) in [
+        ("string", budget, page),
+        ("(list u8)", r#"(record (field "records" u32))"#, page),
+        (
+            "(list u8)",
+            r#"(record (field "records" u32) (field "bytes" u64))"#,
+            page,
+        ),
+        (
+            "(list u8)",
+            budget,
+            r#"(record (field "records" (list u8)) (field "cursor" (list u8)) (field "less" bool))"#,
+        ),
+        ("(list u8)", budget, "(list u8)"),
+    ] {
+        let error = load(cursor, budget, page).expect_err("another type").to_string();
+        assert!(
+            error.contains("`poll`") && error.contains("another type"),
+            "{error}"
+        );
+    }
+}
+
+/// A producer of these types that traps when it is called.
+fn producer_text(cursor: &str, budget: &str, page: &str) -> Vec<u8> {
+    let named = |name: &str, ty: &str| {
+        if ty.starts_with("(record") {
+            (
+                format!("(type ${name}0 {ty}) (export ${name} \"{name}\" (type ${name}0))"),
+                format!("${name}"),
+            )
+        } else {
+            (String::new(), ty.to_owned())
+        }
+    };
+    let (budget_type, budget) = named("budget", budget);
+    let (page_type, page) = named("page", page);
+    wat::parse_str(format!(
+        r#"(component
+            {budget_type} {page_type}
+            (core module $m (memory (export "m") 1) (func (export "r") (param i32 i32 i32 i32) (result i32) unreachable)
+              (func (export "c") (param i32 i32 i32 i32) (result i32) unreachable)
+              (func (export "p2") (param i32 i32 i32 i32) (result i32) unreachable)
+              (func (export "p") (param i32 i32 i32 i32 i32) (result i32) unreachable)
+              (func (export "p64") (param i32 i32 i32 i32 i64) (result i32) unreachable))
+            (core instance $i (instantiate $m))
+            (func $c (param "config" (list (tuple string string))) (param "outputs" (list string)) (result (result (error string)))
+              (canon lift (core func $i "c") (memory $i "m") (realloc (func $i "r"))))
+            (func $p (param "cursor" (option {cursor})) (param "budget" {budget}) (result (result {page} (error string)))
+              (canon lift (core func $i "{core}") (memory $i "m") (realloc (func $i "r"))))
+            (instance $w (export "configure" (func $c)) (export "poll" (func $p)))
+            (export "weir:plugin/record-producer@0.1.0" (instance $w)))"#,
+        core = if budget_type.contains("u64") {
+            "p64"
+        } else if budget_type.contains("bytes") {
+            "p"
+        } else {
+            "p2"
+        },
+    ))
+    .unwrap()
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use weir_batch::frame::{Entry, Reader};
 use weir_batch::{BatchBuilder, bitmap};
 use weir_runtime::{
-    CallError, Instance, InstanceOptions, Level, Limits, LoadError, LogSink, Plugin, Runtime, RuntimeConfig,
+    CallError, Grants, Instance, InstanceOptions, Level, Limits, LoadError, LogSink, Plugin, Runtime,
+    RuntimeConfig,
 };
 
 /// A batch of one record for each value, a millisecond apart from `1_000` on.
@@ -42,6 +43,11 @@ pub(crate) fn options(config: &[(&str, &str)]) -> InstanceOptions {
         config,
         ..InstanceOptions::default()
     }
+}
+
+/// The same with keyed state granted.
+pub(crate) fn start_with_state(plugin: &Plugin, config: &[(&str, &str)]) -> Result<Instance, CallError> {
+    plugin.instantiate_with(options(config), Grants::none().state())
 }
 
 pub(crate) fn start(plugin: &Plugin, config: &[(&str, &str)]) -> Result<Instance, CallError> {
