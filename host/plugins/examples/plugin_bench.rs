@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use weir_batch::BatchBuilder;
 use weir_plugin::{Config, Output, Record, run_filter, run_transform};
-use weir_runtime::{Instance, InstanceOptions, Kind, Plugin, Runtime, RuntimeConfig};
+use weir_runtime::{Grants, Instance, InstanceOptions, Kind, Plugin, Runtime, RuntimeConfig};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -190,10 +190,12 @@ fn start(plugin: &Plugin, config: &[(&str, &str)]) -> Result<Instance, Error> {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
-    Ok(plugin.instantiate(InstanceOptions {
+    let options = InstanceOptions {
         config,
         ..InstanceOptions::default()
-    })?)
+    };
+    // Some of the repository's plugins keep state, and starting is all that is measured of them.
+    Ok(plugin.instantiate_with(options, Grants::none().state())?)
 }
 
 /// Nanoseconds of guest time a batch: the least of ten parts, as whatever else runs only ever adds.

@@ -24,8 +24,8 @@ impl StateError {
 /// The keyed state of one instance for one call: what a plugin reads and changes through `weir:plugin/state`.
 ///
 /// The runtime has checked keys and values against its [limits](crate::Limits) before they come here, and bounds how many come in a
-/// call. What a call changes must be visible to what it reads afterwards; whether it stays is for the owner to decide once the call is over, and the
-/// call that failed has changed nothing.
+/// call. What a call changes must be visible to what it reads afterwards. Whether it stays is for the owner to decide once the call is
+/// over: of a call that failed, nothing may.
 ///
 /// `now_ms` is the record time of the call. A value that was put with `expires_ms` is there as long as `now_ms < expires_ms`,
 /// to [`get`](Self::get) and [`scan`](Self::scan) alike. All of this runs on the thread that calls the guest, and is not interrupted: a
