@@ -58,9 +58,14 @@ impl ProblemKind {
             CallError::Memory { .. } => Self::Memory,
             CallError::OutputTooLarge { .. }
             | CallError::TooManyRecords { .. }
+            | CallError::OverBudget { .. }
+            | CallError::CursorTooLarge { .. }
             | CallError::BadOutput { .. } => Self::Output,
+            CallError::Poll { .. } => Self::Fail,
             CallError::Configure { .. }
             | CallError::Instantiate { .. }
+            | CallError::NotGranted { .. }
+            | CallError::State { .. }
             | CallError::BadInput { .. }
             | CallError::WrongKind { .. } => Self::Start,
         }
