@@ -18,7 +18,7 @@ fn the_plugins_of_this_repository_load() {
             .load(component)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let kind = match *name {
-            "dedup" | "hostile-filter" | "json-filter" => Kind::Filter,
+            "dedup" | "hostile-filter" | "identity-filter" | "json-filter" | "key-filter" => Kind::Filter,
             "hostile-producer" | "ticker" => Kind::Producer,
             _ => Kind::Transform,
         };
