@@ -71,9 +71,13 @@ fn test(args: &[String]) -> Result<(), String> {
         if args.is_empty() {
             cargo::run(&["test", "--workspace", "--locked", "--doc"], &[])?;
         }
-        return Ok(());
+    } else {
+        cargo::run(&["test", "--workspace", "--locked"], args)?;
     }
-    cargo::run(&["test", "--workspace", "--locked"], args)
+    if args.is_empty() {
+        cargo::run(&[&["test", "--workspace", "--locked"], GUESTS].concat(), &[])?;
+    }
+    Ok(())
 }
 
 fn check() -> Result<(), String> {
@@ -90,5 +94,19 @@ fn check() -> Result<(), String> {
             "warnings",
         ],
         &[],
-    )
+    )?;
+    cargo::run(
+        &["fmt", "--all", "--check", "--manifest-path", "plugins/Cargo.toml"],
+        &[],
+    )?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--locked"];
+    cargo::run(&[&clippy, GUESTS, &["--", "-D", "warnings"]].concat(), &[])
 }
+
+/// The guest crates are a workspace of their own, since they are built for another target; their unit tests run here.
+const GUESTS: &[&str] = &[
+    "--manifest-path",
+    "plugins/Cargo.toml",
+    "--target-dir",
+    "target/guests",
+];
