@@ -172,7 +172,13 @@ pub(crate) fn read_error(error: ReadError, topic: &str, partition: u32) -> Broke
         ReadError::Closed => return BrokerError::shutting_down(),
         _ => (ErrorKind::Storage, None),
     };
-    let message = format!("topic '{topic}': {error}");
+    let message = match &error {
+        ReadError::Corrupt { offset, what, .. } => format!(
+            "partition {partition} of topic '{topic}' is damaged at offset {offset} ({what}): \
+             restore its files from a copy, or read on behind the damage"
+        ),
+        _ => format!("topic '{topic}': {error}"),
+    };
     BrokerError {
         kind,
         message,

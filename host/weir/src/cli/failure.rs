@@ -18,13 +18,12 @@ impl Failure {
 
     /// For messages that end with what to do: after `; `, `: ` or `. `, whichever comes last.
     pub(crate) fn from_message(message: &str) -> Self {
-        let separators = ["; ", ". ", ": "];
-        let split = separators.iter().find_map(|separator| {
+        let split = ["; ", ". ", ": "]
+            .iter()
+            .filter_map(|separator| message.rsplit_once(separator))
             // What the operating system says is no advice.
-            message
-                .rsplit_once(separator)
-                .filter(|(_, todo)| !todo.contains("(os error"))
-        });
+            .filter(|(_, todo)| !todo.contains("(os error"))
+            .max_by_key(|(what, _)| what.len());
         match split {
             Some((what, todo)) => Self::new(what, todo),
             None => Self::new(message, "WEIR_LOG=debug tells more"),
