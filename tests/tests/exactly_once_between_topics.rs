@@ -11,7 +11,7 @@ use weir_tests::{BrokerCommand, Random};
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
 const PARTITIONS: u32 = 3;
 const RECORDS: u64 = 30_000;
-const KILLS: u64 = 10;
+const KILLS: u64 = 50;
 
 async fn run(shards: u16) {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,7 @@
 //! Making, showing, stopping and deleting flows.
 
+mod revise;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
@@ -7,7 +9,7 @@ use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::{self, Flow};
 use crate::meta::FlowRow;
-use crate::{Broker, BrokerError, ErrorKind, FlowInfo, FlowSpec, FlowStatus, Pause};
+use crate::{Broker, BrokerError, ErrorKind, FlowInfo, FlowRevision, FlowSpec, FlowStatus, Pause};
 
 impl Broker {
     /// Makes a flow and starts it. Its plugins are set up once before anything is stored, so that a configuration they refuse
@@ -58,13 +60,14 @@ impl Broker {
     pub async fn wait_for_flow(
         &self,
         name: &str,
-        wanted: impl FnMut(&FlowStatus) -> bool,
+        mut wanted: impl FnMut(&FlowStatus) -> bool,
     ) -> Result<FlowStatus, BrokerError> {
-        let mut status = self.core.flow(name)?.watch_status();
-        let reached = status.wait_for(wanted).await.map(|status| status.clone());
-        match reached {
-            Ok(status) => Ok(status),
-            Err(_) => self.core.flow(name).map(|flow| flow.status()),
+        loop {
+            let mut status = self.core.flow(name)?.watch_status();
+            // An error means that another revision took its place.
+            if let Ok(status) = status.wait_for(&mut wanted).await {
+                return Ok(status.clone());
+            }
         }
     }
 
@@ -110,11 +113,13 @@ async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerErro
     for index in 0..source.partitions() {
         start_offsets.push(source.partition(index)?.resolve(spec.start).await?);
     }
+    let created_ms = now_ms();
     let row = FlowRow {
         id: 0,
-        spec,
-        created_ms: now_ms(),
         source_topic: source.id(),
+        revisions: vec![FlowRevision::of(&spec, 1, created_ms, start_offsets.clone())],
+        spec,
+        created_ms,
         start_offsets,
         pause: None,
     };
@@ -211,7 +216,11 @@ async fn delete(core: &Arc<Core>, name: &str) -> Result<(), BrokerError> {
     Ok(())
 }
 
-async fn info(core: &Arc<Core>, flow: &Arc<Flow>, with_log: bool) -> Result<FlowInfo, BrokerError> {
+pub(crate) async fn info(
+    core: &Arc<Core>,
+    flow: &Arc<Flow>,
+    with_log: bool,
+) -> Result<FlowInfo, BrokerError> {
     let row = flow.row();
     let mut partitions = Vec::new();
     if let Ok(source) = core.topic(&row.spec.from) {
@@ -226,11 +235,7 @@ async fn info(core: &Arc<Core>, flow: &Arc<Flow>, with_log: bool) -> Result<Flow
                         let read = core.blocking(move |core| flow::stored_cursors(core, id, topic));
                         stored = Some(read.await?);
                     }
-                    let start = row.start_offsets.get(partition.partition as usize);
-                    let start = start
-                        .copied()
-                        .filter(|_| row.source_topic == source.id())
-                        .unwrap_or(0);
+                    let start = start_offset(&row, source.id(), partition.partition);
                     stored
                         .as_ref()
                         .and_then(|stored| stored.get(&partition.partition))
@@ -245,9 +250,20 @@ async fn info(core: &Arc<Core>, flow: &Arc<Flow>, with_log: bool) -> Result<Flow
         id: flow.id(),
         spec: row.spec,
         created_ms: row.created_ms,
+        revisions: if with_log {
+            row.revisions
+        } else {
+            row.revisions.into_iter().next_back().into_iter().collect()
+        },
         status: flow.status(),
         dead_letter: Some(flow::dead_letter_topic(flow.name())).filter(|topic| core.topic(topic).is_ok()),
         partitions,
         log: if with_log { flow.log().lines() } else { Vec::new() },
     })
+}
+
+/// Where a flow without a cursor begins in a partition of its source.
+fn start_offset(row: &FlowRow, source_topic: u32, partition: u32) -> i64 {
+    let start = row.start_offsets.get(partition as usize).copied();
+    start.filter(|_| row.source_topic == source_topic).unwrap_or(0)
 }

@@ -47,7 +47,9 @@ mod topics;
 
 pub use broker::{Broker, BrokerConfig, Storage};
 pub use error::{BrokerError, ErrorKind};
-pub use flow::{FlowInfo, FlowPartitionInfo, FlowSpec, FlowStatus, Mode, OnError, Pause, Place};
+pub use flow::{
+    FlowChange, FlowInfo, FlowPartitionInfo, FlowRevision, FlowSpec, FlowStatus, Mode, OnError, Pause, Place,
+};
 pub use folder::{DataFolder, FORMAT_VERSION};
 pub use limits::Limits;
 pub use name::{NAME_BYTES_MAX, check_flow_name, check_plugin_name, check_topic_name};

@@ -117,6 +117,13 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
         AdminRequest::ResumeFlow { name } => {
             AdminResponse::Flow(Box::new(info::flow(broker.resume_flow(&name).await?)))
         }
+        AdminRequest::UpgradeFlow { name, change } => {
+            let change = info::flow_change(change)?;
+            AdminResponse::Flow(Box::new(info::flow(broker.upgrade_flow(&name, change).await?)))
+        }
+        AdminRequest::RollbackFlow { name, to } => {
+            AdminResponse::Flow(Box::new(info::flow(broker.rollback_flow(&name, to).await?)))
+        }
         AdminRequest::DeleteFlow { name } => {
             broker.delete_flow(&name).await?;
             AdminResponse::Done

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir_protocol::{
-    AdminRequest, AdminResponse, BrokerInfo, FlowInfo, FlowSpec, FrameHeader, FrameKind,
+    AdminRequest, AdminResponse, BrokerInfo, FlowChange, FlowInfo, FlowSpec, FrameHeader, FrameKind,
     MAX_UPLOAD_CHUNK_BYTES, PluginInfo, Start, TopicInfo, TopicSummary,
 };
 
@@ -211,6 +211,20 @@ impl Admin {
     /// Goes on with a flow where it stopped.
     pub async fn resume_flow(&self, name: impl Into<String>) -> Result<FlowInfo, Error> {
         self.flow(AdminRequest::ResumeFlow { name: name.into() }).await
+    }
+
+    /// Has a flow run other versions of its plugins, or with other settings, from an exact offset on: no record is lost, none is
+    /// processed by both. What runs goes on if the new versions do not start. With an empty change, every plugin goes to its
+    /// newest version.
+    pub async fn upgrade_flow(&self, name: impl Into<String>, change: FlowChange) -> Result<FlowInfo, Error> {
+        let name = name.into();
+        self.flow(AdminRequest::UpgradeFlow { name, change }).await
+    }
+
+    /// Has a flow run what it ran at revision `to`, or before its last change. Its position and its state stay.
+    pub async fn rollback_flow(&self, name: impl Into<String>, to: Option<u32>) -> Result<FlowInfo, Error> {
+        let name = name.into();
+        self.flow(AdminRequest::RollbackFlow { name, to }).await
     }
 
     /// Deletes a flow and its position; what it wrote stays.

@@ -6,7 +6,9 @@ mod request;
 mod response;
 mod topic;
 
-pub use flow::{FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowSpec, FlowState, OnError};
+pub use flow::{
+    FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, OnError,
+};
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;
 pub use response::{AdminResponse, BrokerInfo};

@@ -114,8 +114,9 @@ mod frame;
 pub mod tuning;
 
 pub use admin::{
-    AdminRequest, AdminResponse, BrokerInfo, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowSpec,
-    FlowState, OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary,
+    AdminRequest, AdminResponse, BrokerInfo, FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace,
+    FlowRevision, FlowSpec, FlowState, OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo,
+    TopicSummary,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
-    Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, ErrorCode, FlowInfo, FlowMode,
-    FlowPartitionInfo, FlowPlace, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader, FrameKind,
-    FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN,
+    Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, ErrorCode, FlowChange, FlowInfo, FlowMode,
+    FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader,
+    FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN,
     PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN,
     RecordsHeader, Start, SubscribeControl, SubscribeOpened, SubscribedPartition, TopicInfo, TopicSummary,
     WireError, encode_control, encode_control_into,
@@ -101,6 +101,30 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
         )
 }
 
+fn flow_revision() -> impl Strategy<Value = FlowRevision> {
+    let numbers = (any::<u32>(), any::<u64>(), option::of(any::<u32>()));
+    (flow_spec(), numbers, collection::vec(any::<i64>(), 0..3)).prop_map(
+        |(spec, (number, since_ms, back_to), from)| FlowRevision {
+            number,
+            plugins: spec.plugins,
+            config: spec.config,
+            on_error: spec.on_error,
+            since_ms,
+            from,
+            back_to,
+        },
+    )
+}
+
+fn flow_change() -> impl Strategy<Value = FlowChange> {
+    (flow_spec(), texts(), any::<bool>()).prop_map(|(spec, unset, policy)| FlowChange {
+        plugins: spec.plugins,
+        set: spec.config,
+        unset,
+        on_error: policy.then_some(spec.on_error),
+    })
+}
+
 fn flow_info() -> impl Strategy<Value = FlowInfo> {
     let state = prop_oneof![
         Just(FlowState::Starting),
@@ -167,20 +191,23 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         state,
         option::of(place),
         numbers,
-        texts(),
+        (texts(), collection::vec(flow_revision(), 0..3)),
         option::of(text()),
         collection::vec(partition, 0..4),
     )
         .prop_map(
-            |(spec, state, stopped_at, (id, created_ms), log, dead_letter, partitions)| FlowInfo {
-                spec,
-                state,
-                stopped_at,
-                id,
-                created_ms,
-                log,
-                dead_letter,
-                partitions,
+            |(spec, state, stopped_at, (id, created_ms), (log, revisions), dead_letter, partitions)| {
+                FlowInfo {
+                    spec,
+                    state,
+                    stopped_at,
+                    id,
+                    created_ms,
+                    revisions,
+                    log,
+                    dead_letter,
+                    partitions,
+                }
             },
         )
 }
@@ -268,6 +295,8 @@ fn request() -> impl Strategy<Value = AdminRequest> {
         text().prop_map(|name| AdminRequest::PauseFlow { name }),
         text().prop_map(|name| AdminRequest::ResumeFlow { name }),
         text().prop_map(|name| AdminRequest::DeleteFlow { name }),
+        (text(), flow_change()).prop_map(|(name, change)| AdminRequest::UpgradeFlow { name, change }),
+        (text(), option::of(any::<u32>())).prop_map(|(name, to)| AdminRequest::RollbackFlow { name, to }),
         Just(AdminRequest::DescribeBroker),
     ]
 }

@@ -35,18 +35,7 @@ pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerE
             return Err(invalid(format!("topic '{name}' is given twice as a sink")));
         }
     }
-    for reference in &mut spec.plugins {
-        let mut plugin = PluginRef::parse(reference)?;
-        let (version, row) = core.registry.resolve(&plugin)?;
-        if row.kind == PluginKind::Producer {
-            let message = format!(
-                "plugin {plugin} is a producer, which runs by itself: a flow takes filters and transforms"
-            );
-            return Err(invalid(message));
-        }
-        plugin.version = Some(version);
-        *reference = plugin.to_string();
-    }
+    check_plugins(core, &mut spec)?;
     let flows = core.flows();
     if flows.iter().any(|flow| flow.name() == spec.name) {
         let message = format!(
@@ -74,6 +63,32 @@ pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerE
         )));
     }
     Ok(spec)
+}
+
+/// Checks a flow that exists and is to be changed to `spec`, and gives every plugin its version.
+///
+/// # Errors
+/// [`ErrorKind::InvalidFlow`], [`ErrorKind::UnknownPlugin`].
+pub(crate) fn check_change(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerError> {
+    check_bounds(core, &spec)?;
+    check_plugins(core, &mut spec)?;
+    Ok(spec)
+}
+
+fn check_plugins(core: &Core, spec: &mut FlowSpec) -> Result<(), BrokerError> {
+    for reference in &mut spec.plugins {
+        let mut plugin = PluginRef::parse(reference)?;
+        let (version, row) = core.registry.resolve(&plugin)?;
+        if row.kind == PluginKind::Producer {
+            let message = format!(
+                "plugin {plugin} is a producer, which runs by itself: a flow takes filters and transforms"
+            );
+            return Err(invalid(message));
+        }
+        plugin.version = Some(version);
+        *reference = plugin.to_string();
+    }
+    Ok(())
 }
 
 fn check_bounds(core: &Core, spec: &FlowSpec) -> Result<(), BrokerError> {

@@ -47,6 +47,16 @@ impl Flow {
         }
     }
 
+    /// The same flow with another row: its revision is another one, its counters and its log go on.
+    pub(crate) fn revised(&self, row: FlowRow) -> Self {
+        let flow = Self::new(row, 0);
+        Self {
+            counters: Mutex::new(lock(&self.counters).clone()),
+            log: Arc::clone(&self.log),
+            ..flow
+        }
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.id
     }

@@ -1,6 +1,6 @@
 //! A flow as it is shown.
 
-use crate::flow::{FlowSpec, FlowStatus};
+use crate::flow::{FlowRevision, FlowSpec, FlowStatus};
 
 /// A flow, at one moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -11,6 +11,8 @@ pub struct FlowInfo {
     pub spec: FlowSpec,
     /// When it was created, in milliseconds since 1970.
     pub created_ms: i64,
+    /// What it has run, oldest first; the last one is what it runs; in lists only that one.
+    pub revisions: Vec<FlowRevision>,
     /// Whether it runs, and if not, why.
     pub status: FlowStatus,
     /// The topic that records go to which its plugins cannot handle, once there is one.

@@ -88,6 +88,28 @@ pub(crate) fn stored_cursors(
     flow: u32,
     source_topic: u32,
 ) -> Result<HashMap<u32, i64>, BrokerError> {
+    let progress = stored_progress(core, flow, source_topic)?;
+    Ok(progress
+        .into_iter()
+        .map(|(partition, progress)| (partition, progress.position))
+        .collect())
+}
+
+/// How far a flow that does not run has got.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Progress {
+    /// Everything below is done.
+    pub(crate) position: i64,
+    /// Whether outputs of records from there on are in some shards, and not in others.
+    pub(crate) partly: bool,
+}
+
+/// How far a flow that does not run has got, by source partition; those that it has not begun are missing. Blocks.
+pub(crate) fn stored_progress(
+    core: &Core,
+    flow: u32,
+    source_topic: u32,
+) -> Result<HashMap<u32, Progress>, BrokerError> {
     let prefix = cursor::flow_prefix(flow);
     let mut rows: HashMap<u32, Vec<Option<CursorRow>>> = HashMap::new();
     for shard in 0..core.log.shards() {
@@ -100,12 +122,17 @@ pub(crate) fn stored_cursors(
             }
         }
     }
-    let position = |(partition, rows): (u32, Vec<Option<CursorRow>>)| {
-        (partition, Recovery::of(&rows, source_topic, -1).position)
+    let progress = |(partition, rows): (u32, Vec<Option<CursorRow>>)| {
+        let recovery = Recovery::of(&rows, source_topic, -1);
+        let progress = Progress {
+            position: recovery.position,
+            partly: recovery.partly_until > recovery.position,
+        };
+        (partition, progress)
     };
     Ok(rows
         .into_iter()
-        .map(position)
-        .filter(|(_, position)| *position >= 0)
+        .map(progress)
+        .filter(|(_, progress)| progress.position >= 0)
         .collect())
 }

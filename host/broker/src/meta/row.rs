@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FlowSpec, Pause, PluginKind};
+use crate::{FlowRevision, FlowSpec, Pause, PluginKind};
 
 /// A topic.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -40,6 +40,9 @@ pub(crate) struct FlowRow {
     pub(crate) start_offsets: Vec<i64>,
     /// Set while the flow stands still.
     pub(crate) pause: Option<Pause>,
+    /// What it has run, oldest first; the last one is what it runs.
+    #[serde(default)]
+    pub(crate) revisions: Vec<FlowRevision>,
 }
 
 /// All of it, as read at start.

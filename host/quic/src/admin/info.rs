@@ -63,22 +63,36 @@ pub(super) fn plugin(plugin: broker::PluginInfo) -> wire::PluginInfo {
     }
 }
 
-/// # Errors
-/// [`ErrorKind::InvalidFlow`] for what only a later version knows.
-pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, BrokerError> {
-    let unknown = |what: &dyn std::fmt::Debug| {
-        BrokerError::new(
-            ErrorKind::InvalidFlow,
-            format!("this broker does not know {what:?}"),
-        )
-    };
-    let on_error = match spec.on_error {
+fn unknown(what: &dyn std::fmt::Debug) -> BrokerError {
+    BrokerError::new(
+        ErrorKind::InvalidFlow,
+        format!("this broker does not know {what:?}"),
+    )
+}
+
+fn on_error(policy: wire::OnError) -> Result<broker::OnError, BrokerError> {
+    Ok(match policy {
         wire::OnError::Pause => broker::OnError::Pause,
         wire::OnError::Skip => broker::OnError::Skip,
         wire::OnError::DeadLetter => broker::OnError::DeadLetter,
         wire::OnError::Retry => broker::OnError::Retry,
         ref other => return Err(unknown(other)),
-    };
+    })
+}
+
+fn wire_on_error(policy: broker::OnError) -> wire::OnError {
+    match policy {
+        broker::OnError::Pause => wire::OnError::Pause,
+        broker::OnError::Skip => wire::OnError::Skip,
+        broker::OnError::DeadLetter => wire::OnError::DeadLetter,
+        broker::OnError::Retry => wire::OnError::Retry,
+    }
+}
+
+/// # Errors
+/// [`ErrorKind::InvalidFlow`] for what only a later version knows.
+pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, BrokerError> {
+    let on_error = on_error(spec.on_error)?;
     let mode = match spec.mode {
         wire::FlowMode::Stream => broker::Mode::Stream,
         wire::FlowMode::Ingest => broker::Mode::Ingest,
@@ -104,12 +118,7 @@ fn wire_flow_spec(spec: broker::FlowSpec) -> wire::FlowSpec {
         to: spec.to,
         config: spec.config,
         start: wire_start(spec.start),
-        on_error: match spec.on_error {
-            broker::OnError::Pause => wire::OnError::Pause,
-            broker::OnError::Skip => wire::OnError::Skip,
-            broker::OnError::DeadLetter => wire::OnError::DeadLetter,
-            broker::OnError::Retry => wire::OnError::Retry,
-        },
+        on_error: wire_on_error(spec.on_error),
         mode: match spec.mode {
             broker::Mode::Stream => wire::FlowMode::Stream,
             broker::Mode::Ingest => wire::FlowMode::Ingest,
@@ -133,10 +142,33 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
         stopped_at,
         id: flow.id,
         created_ms: since_1970(flow.created_ms),
+        revisions: flow.revisions.into_iter().map(flow_revision).collect(),
         log: flow.log,
         dead_letter: flow.dead_letter,
         partitions: flow.partitions.into_iter().map(flow_partition).collect(),
     }
+}
+
+fn flow_revision(revision: broker::FlowRevision) -> wire::FlowRevision {
+    wire::FlowRevision {
+        number: revision.number,
+        plugins: revision.plugins,
+        config: revision.config,
+        on_error: wire_on_error(revision.on_error),
+        since_ms: since_1970(revision.since_ms),
+        from: revision.from,
+        back_to: revision.back_to,
+    }
+}
+
+/// What to change about a flow, in the broker's words.
+pub(super) fn flow_change(change: wire::FlowChange) -> Result<broker::FlowChange, BrokerError> {
+    Ok(broker::FlowChange {
+        plugins: change.plugins,
+        set: change.set,
+        unset: change.unset,
+        on_error: change.on_error.map(on_error).transpose()?,
+    })
 }
 
 fn place(place: broker::Place) -> wire::FlowPlace {

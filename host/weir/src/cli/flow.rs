@@ -1,5 +1,7 @@
 //! `weir flow`.
 
+mod change;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 use weir_client::{FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError, Start};
@@ -14,6 +16,9 @@ Examples:
   weir flow create clean --plugin lines-to-json --plugin json-filter@2 --from lines --to clean --set field=status
   weir flow describe keeper
   weir flow pause keeper && weir flow resume keeper
+  weir flow upgrade keeper                          # every plugin at its newest version
+  weir flow upgrade clean --plugin json-filter@1 --set field=code
+  weir flow rollback clean
 
 A flow's outputs and its position are written as one: what it writes is there exactly once, whatever happens.
 A plugin that fails pauses its own flow; `weir flow describe` shows the reason, everything else goes on.";
@@ -39,6 +44,19 @@ pub(super) enum Command {
     Resume {
         /// The flow
         name: String,
+    },
+    /// Run other versions of its plugins, or other settings, from an exact offset on
+    ///
+    /// No record is lost, and none is processed by both. What runs goes on if the new versions do not start. What the plugins keep in
+    /// their state stays.
+    Upgrade(change::Upgrade),
+    /// Go back to what a flow ran before; its position and its state stay
+    Rollback {
+        /// The flow
+        name: String,
+        /// The revision to go back to; without it, the one before the last change
+        #[arg(long, value_name = "REVISION")]
+        to: Option<u32>,
     },
     /// Delete a flow; what it wrote stays
     Delete {
@@ -91,6 +109,17 @@ enum OnErrorArg {
     Retry,
 }
 
+impl OnErrorArg {
+    fn policy(self) -> OnError {
+        match self {
+            Self::Pause => OnError::Pause,
+            Self::Skip => OnError::Skip,
+            Self::DeadLetter => OnError::DeadLetter,
+            Self::Retry => OnError::Retry,
+        }
+    }
+}
+
 impl Create {
     fn into_spec(self) -> FlowSpec {
         FlowSpec {
@@ -100,12 +129,7 @@ impl Create {
             to: self.to,
             config: self.config.into_iter().collect(),
             start: self.start,
-            on_error: match self.on_error {
-                OnErrorArg::Pause => OnError::Pause,
-                OnErrorArg::Skip => OnError::Skip,
-                OnErrorArg::DeadLetter => OnError::DeadLetter,
-                OnErrorArg::Retry => OnError::Retry,
-            },
+            on_error: self.on_error.policy(),
             mode: match self.mode {
                 Mode::Stream => FlowMode::Stream,
             },
@@ -160,11 +184,26 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let flow = admin.resume_flow(&name).await?;
             output.answer(&view(&flow), || format!("resumed {name}"))
         }
+        Command::Upgrade(upgrade) => {
+            let name = upgrade.name.clone();
+            let before = last_revision(&admin.describe_flow(&name).await?);
+            let flow = admin.upgrade_flow(&name, upgrade.into_change()).await?;
+            output.answer(&view(&flow), || change::changed(&flow, before))
+        }
+        Command::Rollback { name, to } => {
+            let before = last_revision(&admin.describe_flow(&name).await?);
+            let flow = admin.rollback_flow(&name, to).await?;
+            output.answer(&view(&flow), || change::changed(&flow, before))
+        }
         Command::Delete { name } => {
             admin.delete_flow(&name).await?;
             output.answer(&json!({ "deleted": name }), || format!("deleted {name}"))
         }
     }
+}
+
+fn last_revision(flow: &FlowInfo) -> Option<u32> {
+    flow.revisions.last().map(|revision| revision.number)
 }
 
 /// The state in one word, and the reason for standing still.
@@ -203,6 +242,7 @@ fn view(flow: &FlowInfo) -> Value {
     view["reason"] = json!(reason);
     view["stopped_at"] = json!(flow.stopped_at);
     view["created_ms"] = json!(flow.created_ms);
+    view["revisions"] = json!(flow.revisions);
     view["log"] = json!(flow.log);
     view["partitions"] = json!(flow.partitions);
     view
@@ -302,6 +342,10 @@ fn describe(flow: &FlowInfo) -> String {
     }));
     text.push('\n');
     text.push_str(&table(&rows));
+    if let Some(revisions) = change::revisions(flow) {
+        text.push('\n');
+        text.push_str(&revisions);
+    }
     if !flow.log.is_empty() {
         text.push_str("\nwhat the plugins said last:\n");
         for line in &flow.log {

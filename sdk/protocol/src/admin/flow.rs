@@ -31,6 +31,42 @@ pub struct FlowSpec {
     pub mode: FlowMode,
 }
 
+/// What to change about a flow. What is empty stays as it is; with nothing to change, every plugin goes to its newest version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowChange {
+    /// Plugins of the flow: `name@version`, or `name` for the newest version.
+    pub plugins: Vec<String>,
+    /// Settings to make.
+    pub set: BTreeMap<String, String>,
+    /// Settings to take away.
+    pub unset: Vec<String>,
+    /// What happens when a plugin fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_error: Option<OnError>,
+}
+
+/// What a flow ran from some moment on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowRevision {
+    /// 1 for what the flow was made with, and one more for each change.
+    pub number: u32,
+    /// The plugins, `name@version`.
+    pub plugins: Vec<String>,
+    /// Their settings.
+    pub config: BTreeMap<String, String>,
+    /// What happens when a plugin fails.
+    pub on_error: OnError,
+    /// When it took over, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// By source partition: the first offset that it processes.
+    pub from: Vec<i64>,
+    /// The revision that it repeats, if it came about by going back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<u32>,
+}
+
 /// What a flow does when a plugin fails on a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,6 +111,9 @@ pub struct FlowInfo {
     /// When it was made, in milliseconds since 1970.
     #[serde(default)]
     pub created_ms: u64,
+    /// What it has run, oldest first; the last one is what it runs. In a list only that one.
+    #[serde(default)]
+    pub revisions: Vec<FlowRevision>,
     /// What its plugins logged last, oldest first; empty in a list.
     #[serde(default)]
     pub log: Vec<String>,

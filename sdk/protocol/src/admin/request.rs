@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FlowSpec, Start};
+use crate::{FlowChange, FlowSpec, Start};
 
 /// One request, the first frame of a stream of its own. The answer is one
 /// [`AdminResponse`](crate::AdminResponse) or an error.
@@ -99,6 +99,22 @@ pub enum AdminRequest {
     ResumeFlow {
         /// The flow.
         name: String,
+    },
+    /// Has a flow run other versions of its plugins, or with other settings, from an exact offset on. Answer: `Flow`.
+    UpgradeFlow {
+        /// The flow.
+        name: String,
+        /// What to change.
+        #[serde(default)]
+        change: FlowChange,
+    },
+    /// Has a flow run what it ran before; its position and its state stay. Answer: `Flow`.
+    RollbackFlow {
+        /// The flow.
+        name: String,
+        /// The revision to go back to; `None` for the one before the last change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<u32>,
     },
     /// Answer: `Done`.
     DeleteFlow {

@@ -19,6 +19,7 @@ fn flow_row(name: &str) -> FlowRow {
         source_topic: 1,
         start_offsets: vec![0, 7],
         pause: None,
+        revisions: Vec::new(),
     }
 }
 

@@ -1,0 +1,168 @@
+//! Changing what a flow runs, at an exact offset.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{info, start_offset};
+use crate::clock::now_ms;
+use crate::core::Core;
+use crate::flow::{self, Flow, REVISIONS_MAX};
+use crate::meta::FlowRow;
+use crate::{Broker, BrokerError, ErrorKind, FlowChange, FlowInfo, FlowRevision, FlowSpec};
+
+impl Broker {
+    /// Has a flow run other versions of its plugins, or with other settings. What runs is stopped where a batch ends, and what
+    /// replaces it goes on there: no record is lost or processed by both. State and cursors are kept. A flow that had stopped at
+    /// a failure goes on; one that was paused on request stays so. If there is nothing to change, nothing happens.
+    ///
+    /// The plugins are set up once before anything is stopped: if that fails, the flow runs on as it was.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownFlow`], [`ErrorKind::UnknownPlugin`], [`ErrorKind::InvalidFlow`] for a change that cannot be made;
+    /// [`ErrorKind::StorageFull`], [`ErrorKind::Storage`] while its last outputs cannot be completed,
+    /// [`ErrorKind::ShuttingDown`].
+    pub async fn upgrade_flow(&self, name: &str, change: FlowChange) -> Result<FlowInfo, BrokerError> {
+        let spec = change.applied_to(self.core.flow(name)?.spec());
+        let spec = spec.map_err(|message| BrokerError::new(ErrorKind::InvalidFlow, message))?;
+        self.revise(name, spec, None).await
+    }
+
+    /// Has a flow run what it ran at revision `to`, or before its last change: its cursors and its state stay where they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFlow`] if there is no such revision; otherwise as [`upgrade_flow`](Self::upgrade_flow).
+    pub async fn rollback_flow(&self, name: &str, to: Option<u32>) -> Result<FlowInfo, BrokerError> {
+        let row = self.core.flow(name)?.row();
+        let known = row.revisions.iter().rev();
+        let revision = match to {
+            Some(number) => known.clone().find(|revision| revision.number == number),
+            None => known.clone().nth(1),
+        };
+        let Some(revision) = revision else {
+            let numbers: Vec<String> = row
+                .revisions
+                .iter()
+                .map(|known| known.number.to_string())
+                .collect();
+            let message = match to {
+                Some(number) => format!(
+                    "flow '{name}' remembers no revision {number}: choose one of {}",
+                    numbers.join(", ")
+                ),
+                None => format!("flow '{name}' was never changed: there is nothing to go back to"),
+            };
+            return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
+        };
+        let spec = revision.applied_to(&row.spec);
+        self.revise(name, spec, Some(revision.number)).await
+    }
+
+    async fn revise(
+        &self,
+        name: &str,
+        spec: FlowSpec,
+        back_to: Option<u32>,
+    ) -> Result<FlowInfo, BrokerError> {
+        let spec = flow::check_change(&self.core, spec)?;
+        let before = self.core.flow(name)?;
+        if *before.spec() == spec {
+            return info(&self.core, &before, true).await;
+        }
+        // Outside of the change: compiling may take seconds, while the flow runs on.
+        let loaded = flow::load(&self.core, &spec, Arc::default()).await?;
+        let basis = before.spec().clone();
+        let name = name.to_owned();
+        let revised = self
+            .core
+            .change(move |core| async move {
+                let flow = core.flow(&name)?;
+                if *flow.spec() != basis {
+                    let message = format!("flow '{name}' was changed by somebody else meanwhile: try again");
+                    return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
+                }
+                replace(&core, &flow, spec, back_to).await
+            })
+            .await;
+        drop(loaded);
+        revised
+    }
+}
+
+/// Puts a flow with `spec` into the place of `flow`.
+async fn replace(
+    core: &Arc<Core>,
+    flow: &Arc<Flow>,
+    spec: FlowSpec,
+    back_to: Option<u32>,
+) -> Result<FlowInfo, BrokerError> {
+    flow.stop().await;
+    let stopped = flow.row();
+    let row = match store(core, &stopped, spec, back_to).await {
+        Ok(row) => row,
+        Err(error) => {
+            if stopped.pause.is_none() {
+                flow::start(core, flow);
+            }
+            return Err(error);
+        }
+    };
+    let runs = row.pause.is_none();
+    let number = row.revisions.last().map_or(1, |revision| revision.number);
+    let revised = Arc::new(flow.revised(row));
+    {
+        let mut flows = core.flows.write().unwrap_or_else(PoisonError::into_inner);
+        flows.insert(revised.name().to_owned(), Arc::clone(&revised));
+    }
+    revised.log().push(
+        "info",
+        &format!("revision {number}: {}", revised.spec().plugins.join(" -> ")),
+    );
+    if runs {
+        flow::start(core, &revised);
+    }
+    tracing::info!(flow = revised.name(), revision = number, "flow changed");
+    info(core, &revised, true).await
+}
+
+/// Makes the row of a stopped flow, with `spec` from where it stopped, and stores it.
+async fn store(
+    core: &Arc<Core>,
+    stopped: &FlowRow,
+    spec: FlowSpec,
+    back_to: Option<u32>,
+) -> Result<FlowRow, BrokerError> {
+    let (id, source_topic) = (stopped.id, core.topic(&spec.from).map(|topic| topic.id()));
+    let mut from = Vec::new();
+    if let (Ok(source_topic), Ok(source)) = (source_topic, core.topic(&spec.from)) {
+        let progress = core
+            .blocking(move |core| flow::stored_progress(core, id, source_topic))
+            .await?;
+        for partition in 0..source.partitions() {
+            let progress = progress.get(&partition);
+            if progress.is_some_and(|progress| progress.partly) {
+                // What is missing must be made by what made the rest.
+                let message = format!(
+                    "the outputs of partition {partition} are stored in part: let the flow complete them, then try again"
+                );
+                return Err(BrokerError::new(ErrorKind::Storage, message));
+            }
+            from.push(progress.map_or_else(
+                || start_offset(stopped, source_topic, partition),
+                |progress| progress.position,
+            ));
+        }
+    }
+    let mut row = stopped.clone();
+    let last = row.revisions.last().map_or(1, |revision| revision.number);
+    let mut revision = FlowRevision::of(&spec, last + 1, now_ms(), from);
+    revision.back_to = back_to;
+    row.revisions.push(revision);
+    let forgotten = row.revisions.len().saturating_sub(REVISIONS_MAX);
+    row.revisions.drain(..forgotten);
+    row.spec = spec;
+    // What stopped it may be what the change mends.
+    row.pause = row.pause.filter(|pause| pause.requested);
+    let stored = row.clone();
+    core.blocking(move |core| Ok(core.meta.put_flow(&stored)?))
+        .await?;
+    Ok(row)
+}

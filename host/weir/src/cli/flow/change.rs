@@ -1,0 +1,89 @@
+//! `weir flow upgrade` and `rollback`: what to change, and what was changed.
+
+use weir_client::{FlowChange, FlowInfo, FlowRevision};
+
+use super::{OnErrorArg, number, on_error, table};
+
+/// What to change about a flow.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Upgrade {
+    /// The flow
+    pub(super) name: String,
+    /// A plugin of the flow: NAME@VERSION, or NAME for its newest version; repeated for several. With nothing to change at all,
+    /// every plugin goes to its newest version
+    #[arg(long = "plugin", value_name = "NAME[@V]")]
+    plugins: Vec<String>,
+    /// A setting for the plugins; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = number::key_value)]
+    set: Vec<(String, String)>,
+    /// A setting to take away; may be repeated
+    #[arg(long, value_name = "KEY")]
+    unset: Vec<String>,
+    /// What happens to a record that the plugins fail on
+    #[arg(long, value_enum)]
+    on_error: Option<OnErrorArg>,
+}
+
+impl Upgrade {
+    pub(super) fn into_change(self) -> FlowChange {
+        FlowChange {
+            plugins: self.plugins,
+            set: self.set.into_iter().collect(),
+            unset: self.unset,
+            on_error: self.on_error.map(OnErrorArg::policy),
+        }
+    }
+}
+
+/// What a change came to.
+pub(super) fn changed(flow: &FlowInfo, before: Option<u32>) -> String {
+    let name = &flow.spec.name;
+    let Some(revision) = flow.revisions.last() else {
+        return format!("changed {name}");
+    };
+    if before == Some(revision.number) {
+        return format!("{name} runs exactly that already: revision {}", revision.number);
+    }
+    format!("{name} is at {}", line(revision))
+}
+
+fn line(revision: &FlowRevision) -> String {
+    let mut text = format!("revision {}: {}", revision.number, revision.plugins.join(" -> "));
+    if let Some(back_to) = revision.back_to {
+        text.push_str(&format!(" (back to revision {back_to})"));
+    }
+    if !revision.from.is_empty() {
+        let offsets: Vec<String> = revision.from.iter().map(i64::to_string).collect();
+        text.push_str(&format!(", from offset {} on", offsets.join(", ")));
+    }
+    text
+}
+
+/// The revisions, for `describe`; nothing if there was only ever one.
+pub(super) fn revisions(flow: &FlowInfo) -> Option<String> {
+    if flow.revisions.len() < 2 {
+        return None;
+    }
+    let heading = ["REVISION", "PLUGINS", "SETTINGS", "ON ERROR", "FROM OFFSETS"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(flow.revisions.iter().map(|revision| {
+        let number = match revision.back_to {
+            Some(back_to) => format!("{} (as {back_to})", revision.number),
+            None => revision.number.to_string(),
+        };
+        let settings: Vec<String> = revision
+            .config
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let from: Vec<String> = revision.from.iter().map(i64::to_string).collect();
+        vec![
+            number,
+            revision.plugins.join(" -> "),
+            settings.join(" "),
+            on_error(revision.on_error).to_owned(),
+            from.join(" "),
+        ]
+    }));
+    Some(table(&rows))
+}
