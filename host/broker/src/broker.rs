@@ -14,6 +14,7 @@ use crate::meta::{MetaError, MetaStore, TopicRow};
 use crate::plugin::{Blobs, Compiler, Registry};
 use crate::produce::ProduceTicket;
 use crate::producer_id::{BLOCK_LEN, ProducerId, ProducerIds};
+use crate::subscription::Filters;
 use crate::topic::{TopicState, partition_config};
 use crate::{BrokerError, DataFolder, Limits, OpenError, Topic, TopicConfig};
 
@@ -228,6 +229,7 @@ fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>), 
     if let Err(error) = blobs.sweep(&blobs_known) {
         tracing::warn!("the folder of plugins could not be tidied up: {error}");
     }
+    let filters = Filters::new(limits.filtered_subscriptions_max);
     let core = Core {
         uploads: Arc::new(Semaphore::new(limits.uploads_max.max(1))),
         limits,
@@ -242,6 +244,7 @@ fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>), 
         compiler,
         flows: RwLock::default(),
         pool,
+        filters,
         admin: tokio::sync::Mutex::new(false),
         _folder: folder,
     };

@@ -12,6 +12,7 @@ use crate::flow::{Flow, FlowPool};
 use crate::meta::{MetaStore, PluginRow};
 use crate::plugin::{Blobs, Compiler, PluginInfo, Registry};
 use crate::producer_id::ProducerIds;
+use crate::subscription::Filters;
 use crate::{BrokerError, DataFolder, ErrorKind, Limits, Topic};
 
 /// The broker's state and its tools.
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) flows: RwLock<BTreeMap<String, Arc<Flow>>>,
     pub(crate) pool: FlowPool,
+    pub(crate) filters: Filters,
     /// Held while topics, plugins or flows are changed. `true` once the broker shuts down: nothing changes any more.
     pub(crate) admin: Mutex<bool>,
     /// The lock of the data folder lasts as long as anything that uses the folder.

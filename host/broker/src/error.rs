@@ -52,6 +52,8 @@ pub enum ErrorKind {
     PluginTooLarge,
     /// A flow runs the plugin that should be deleted.
     PluginInUse,
+    /// A plugin fails at a record, and nothing else is to be done about that.
+    PluginFailed,
     /// No flow of that name.
     UnknownFlow,
     /// A flow of that name exists.

@@ -21,6 +21,7 @@
 //! to be what the entry before it has written, and is refused if it is not.
 
 mod backoff;
+mod bisect;
 mod chain;
 mod check;
 mod collector;
@@ -51,6 +52,8 @@ mod supervisor;
 mod window;
 mod work;
 
+pub(crate) use bisect::{Bisect, Culprit, bisect};
+pub(crate) use chain::{Chain, ChainError, FailedRecord};
 pub(crate) use check::{check, check_change};
 pub(crate) use handle::Flow;
 pub use info::{FlowInfo, FlowPartitionInfo};
@@ -61,6 +64,7 @@ pub use revision::{FlowChange, FlowRevision};
 pub use spec::{FlowSpec, Mode, OnError};
 pub use status::{FlowStatus, Pause, Place};
 pub(crate) use supervisor::{load, start};
+pub(crate) use work::FlowWork;
 
 /// The name of a flow's dead-letter topic.
 pub(crate) fn dead_letter_topic(flow: &str) -> String {

@@ -42,6 +42,7 @@ mod plugins;
 mod produce;
 mod producer_id;
 mod start;
+mod subscription;
 mod topic;
 mod topics;
 
@@ -58,6 +59,7 @@ pub use plugin::{PluginInfo, PluginKind, Upload, UploadedPlugin};
 pub use produce::ProduceTicket;
 pub use producer_id::ProducerId;
 pub use start::Start;
+pub use subscription::{Filtered, RecordFilter};
 pub use topic::{
     Compression, Durability, MESSAGE_BYTES_MAX_DEFAULT, PartitionInfo, RETENTION_MS_DEFAULT, TimestampType,
     Topic, TopicConfig, TopicInfo, TopicPartition,

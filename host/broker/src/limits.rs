@@ -31,6 +31,8 @@ pub struct Limits {
     pub flow_retries_max: u32,
     /// Most bytes of source batches a flow takes in one pass.
     pub flow_pass_bytes_max: usize,
+    /// Most subscriptions that have a filter, at a time.
+    pub filtered_subscriptions_max: usize,
     /// Most plugin names, those whose versions are all deleted included.
     pub plugins_max: usize,
     /// Most versions of one plugin that exist at a time.
@@ -58,6 +60,7 @@ impl Default for Limits {
             flow_entries_in_flight_max: 4,
             flow_retries_max: 10,
             flow_pass_bytes_max: 1024 * 1024,
+            filtered_subscriptions_max: 256,
             plugins_max: 1_000,
             plugin_versions_max: 1_000,
             plugin_bytes_max: 32 * 1024 * 1024,

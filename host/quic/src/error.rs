@@ -36,6 +36,7 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::InvalidPlugin => ErrorCode::InvalidPlugin,
         ErrorKind::PluginTooLarge => ErrorCode::PluginTooLarge,
         ErrorKind::PluginInUse => ErrorCode::PluginInUse,
+        ErrorKind::PluginFailed => ErrorCode::PluginFailed,
         ErrorKind::UnknownFlow => ErrorCode::UnknownFlow,
         ErrorKind::FlowAlreadyExists => ErrorCode::FlowAlreadyExists,
         ErrorKind::InvalidFlow => ErrorCode::InvalidFlow,

@@ -350,6 +350,7 @@ async fn push(mut sender: SendStream, request: &OpenSubscribe) -> Option<()> {
     let opened = SubscribeOpened {
         topic_id: 1,
         partitions: vec![partition],
+        filter: None,
     };
     sender.write_chunk(encode_control(&opened).ok()?).await.ok()?;
     let value = vec![b'x'; request.topic.parse().ok()?];

@@ -305,6 +305,8 @@ impl Consumer {
                 partition,
                 generation,
                 batches,
+                next_offset,
+                high_watermark,
                 ended,
             } => {
                 let state = self
@@ -312,10 +314,9 @@ impl Consumer {
                     .get_mut(&partition)
                     .filter(|state| state.generation == generation)?;
                 state.stopped = ended;
-                if let Some(last) = batches.last() {
-                    state.high_watermark = Some(last.high_watermark());
-                }
+                state.high_watermark = high_watermark.or(state.high_watermark);
                 self.batches.extend(batches);
+                self.reached(partition, next_offset);
                 None
             }
             Event::Failed {
@@ -353,6 +354,20 @@ impl Consumer {
     fn moved(&mut self, partition: u32, next: i64) {
         if let Some(state) = self.partitions.get_mut(&partition) {
             state.position = Some(next);
+        }
+    }
+
+    /// Behind the last records of `partition` that were received, nothing is for the consumer before `next`.
+    fn reached(&mut self, partition: u32, next: i64) {
+        let mut received = self.batches.iter_mut().rev();
+        if let Some(last) = received.find(|batch| batch.partition() == partition) {
+            last.extend_to(next);
+        } else if let Some((current, _)) = &mut self.current
+            && current.partition() == partition
+        {
+            current.extend_to(next);
+        } else if let Some(state) = self.partitions.get_mut(&partition) {
+            state.position = state.position.max(Some(next));
         }
     }
 

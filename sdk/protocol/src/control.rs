@@ -11,4 +11,7 @@ pub use codec::{ControlError, ControlMessage, decode_control, encode_control, en
 pub use connection::{Goodbye, Hello, HelloOk};
 pub use produce::{OpenProduce, ProduceOpened};
 pub use start::Start;
-pub use subscribe::{OpenSubscribe, PartitionStart, SubscribeControl, SubscribeOpened, SubscribedPartition};
+pub use subscribe::{
+    OpenSubscribe, PartitionStart, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition,
+    SubscriptionFilter,
+};

@@ -40,11 +40,13 @@ pub enum FrameKind {
     UploadChunk = 14,
     /// Control, broker: the connection will be closed soon ([`crate::Goodbye`]).
     Goodbye = 15,
+    /// Control, broker: how far a filtered subscription has got ([`crate::SubscribeProgress`]).
+    SubscribeProgress = 16,
 }
 
 impl FrameKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Hello,
         Self::HelloOk,
         Self::Request,
@@ -60,6 +62,7 @@ impl FrameKind {
         Self::SubscribeControl,
         Self::UploadChunk,
         Self::Goodbye,
+        Self::SubscribeProgress,
     ];
 
     /// The kind with this number, if there is one.

@@ -39,6 +39,7 @@
 //! | 13 | SubscribeControl | client | [`SubscribeControl`] |
 //! | 14 | UploadChunk | client | data: the next bytes of a file |
 //! | 15 | Goodbye | broker | [`Goodbye`] |
+//! | 16 | SubscribeProgress | broker | [`SubscribeProgress`] |
 //!
 //! Bodies that are not marked as data are control messages: one CBOR item (RFC 8949), a map with the message's field
 //! names as text keys; enumerations are a text (the variant's name in snake or kebab case) or a map of one entry from
@@ -86,7 +87,10 @@
 //!   finishes its side.
 //! - **Subscribe.** `OpenSubscribe`, `SubscribeOpened`, then the broker pushes `Records` frames; flow
 //!   control of the stream is the back-pressure. The client may send `SubscribeControl` at any time. An `Error` that names a partition
-//!   ends that partition until it is sought again, the others go on.
+//!   ends that partition until it is sought again, the others go on. With a filter, batches come without the records that it
+//!   does not keep: offset deltas have gaps, the header's last offset delta stays, and where nothing is kept a
+//!   `SubscribeProgress` says how far the broker has got. A filter that fails ends the subscription with an `Error`
+//!   ([`ErrorCode::PluginFailed`]).
 //! - **Administration.** One `Request`, for an upload followed by `UploadChunk` frames; one `Response`.
 //!
 //! A request that fails is answered by an `Error` frame, after which the broker finishes its side of the stream. Whoever
@@ -120,8 +124,8 @@ pub use admin::{
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,
-    ProduceOpened, Start, SubscribeControl, SubscribeOpened, SubscribedPartition, decode_control,
-    encode_control, encode_control_into,
+    ProduceOpened, Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition,
+    SubscriptionFilter, decode_control, encode_control, encode_control_into,
 };
 pub use data::{
     ACK_LEN, Ack, DataError, PRODUCE_HEADER_LEN, ProduceHeader, RECORDS_HEADER_LEN, RecordsHeader,

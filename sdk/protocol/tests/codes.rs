@@ -63,7 +63,7 @@ fn error_codes_are_found_by_number_and_only_by_theirs() {
 
 #[test]
 fn every_frame_kind_keeps_its_number() {
-    let names: Vec<_> = (1..=15)
+    let names: Vec<_> = (1..=16)
         .map(|number| {
             format!(
                 "{:?}",
@@ -74,9 +74,9 @@ fn every_frame_kind_keeps_its_number() {
     assert_eq!(
         names.join(" "),
         "Hello HelloOk Request Response Error OpenProduce ProduceOpened Produce Ack OpenSubscribe \
-         SubscribeOpened Records SubscribeControl UploadChunk Goodbye"
+         SubscribeOpened Records SubscribeControl UploadChunk Goodbye SubscribeProgress"
     );
-    for number in (0..=u8::MAX).filter(|number| !(1..=15).contains(number)) {
+    for number in (0..=u8::MAX).filter(|number| !(1..=16).contains(number)) {
         assert_eq!(FrameKind::from_number(number), None);
     }
 }

@@ -9,8 +9,8 @@ use weir_protocol::{
     FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader,
     FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN,
     PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN,
-    RecordsHeader, Start, SubscribeControl, SubscribeOpened, SubscribedPartition, TopicInfo, TopicSummary,
-    WireError, encode_control, encode_control_into,
+    RecordsHeader, Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition,
+    SubscriptionFilter, TopicInfo, TopicSummary, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -373,10 +373,12 @@ proptest! {
     fn subscribe_messages(
         topic in text(), start in start(), starts in collection::vec((any::<u32>(), start()), 0..5),
         opened in collection::vec(any::<(u32, i64, i64, i64)>(), 0..5), until_end: bool, n in any::<u32>(),
+        config in collection::btree_map(text(), text(), 0..4), filtered: bool, next_offset: i64,
     ) {
         let partitions: Vec<u32> = starts.iter().map(|start| start.0).collect();
         round_trip(&OpenSubscribe {
-            topic, start, max_bytes_per_frame: n, until_end,
+            topic: topic.clone(), start, max_bytes_per_frame: n, until_end,
+            filter: filtered.then(|| SubscriptionFilter { plugin: topic.clone(), config }),
             partitions: starts.into_iter().map(|(partition, start)| PartitionStart { partition, start }).collect(),
         });
         round_trip(&SubscribeOpened {
@@ -384,7 +386,9 @@ proptest! {
             partitions: opened.into_iter().map(|(partition, start_offset, high_watermark, log_start_offset)| {
                 SubscribedPartition { partition, start_offset, high_watermark, log_start_offset }
             }).collect(),
+            filter: filtered.then_some(topic),
         });
+        round_trip(&SubscribeProgress { partition: n, next_offset, high_watermark: next_offset });
         round_trip(&SubscribeControl::Seek { partition: n, start });
         round_trip(&SubscribeControl::Pause { partitions: partitions.clone() });
         round_trip(&SubscribeControl::Resume { partitions });

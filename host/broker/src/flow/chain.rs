@@ -2,28 +2,20 @@
 
 mod judge;
 mod records;
+mod select;
+mod stage;
 
 use std::ops::Range;
-use std::time::Instant;
 
 use weir_batch::frame::{Entry, Reader};
 use weir_batch::{Batch, BatchBuilder, BatchError, bitmap};
-use weir_runtime::CallError;
 
 use crate::PluginKind;
 use crate::flow::collector::Collector;
-use crate::flow::guest::Guest;
 use crate::flow::policy::{Outcome, Policy, Verdict};
 use judge::{Judge, failure};
 use records::{Keep, Records, as_records, check_count, rewrite};
-
-/// One plugin of a chain, set up.
-pub(crate) struct Stage {
-    /// `name@version`.
-    pub(crate) plugin: String,
-    pub(crate) kind: PluginKind,
-    pub(crate) guest: Box<dyn Guest>,
-}
+pub(crate) use stage::Stage;
 
 /// The plugins of one flow, set up: what one thread needs to run them.
 ///
@@ -153,34 +145,14 @@ impl Chain {
                 records = as_records(&bytes, made.1, made.2).map_err(unreadable)?;
             }
             let stage = &mut self.stages[index];
-            let plugin = stage.plugin.as_str();
-            let fault = |reason: String| ChainError::Call {
-                plugin: Some(plugin.to_owned()),
-                reason,
-                slow: false,
-            };
-            let began = Instant::now();
-            let called = match stage.kind {
-                PluginKind::Filter => stage.guest.filter(records.batch.as_bytes(), &mut self.bitmap),
-                _ => stage.guest.transform(records.batch.as_bytes(), &mut self.frame),
-            };
-            stats.guest_ns += began.elapsed().as_nanos() as u64;
-            called.map_err(|error| ChainError::Call {
-                plugin: Some(plugin.to_owned()),
-                reason: error.to_string(),
-                slow: matches!(error, CallError::Deadline { .. }),
-            })?;
-
             if stage.kind == PluginKind::Filter {
-                let len = records.batch.len();
-                if !bitmap::is_valid(&self.bitmap, len) {
-                    return Err(fault(format!(
-                        "the plugin returned a bitmap that does not fit {len} records"
-                    )));
-                }
-                keep = Keep::of(&self.bitmap, len);
+                stats.guest_ns += stage.filter(records.batch, &mut self.bitmap)?;
+                keep = Keep::of(&self.bitmap, records.batch.len());
                 continue;
             }
+            stats.guest_ns += stage.transform(records.batch, &mut self.frame)?;
+            let plugin = stage.plugin.as_str();
+            let fault = |reason: String| stage.fault(reason);
 
             let chooses = self.chooser == Some(index);
             let outputs = if chooses { out.outputs() } else { 1 };

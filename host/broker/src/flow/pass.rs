@@ -10,6 +10,7 @@ use weir_batch::{Batch, Codec, iter_batches};
 use weir_log::{Partition, ReadError};
 
 use crate::clock::now_ms;
+use crate::flow::bisect::{Bisect, Culprit, bisect};
 use crate::flow::chain::{Chain, ChainError, FailedRecord, Made};
 use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
@@ -180,7 +181,14 @@ impl Pass {
             self.collector.begin_batch(batch.codec(), now_ms());
             let skipped = usize::try_from(first - header.base_offset).unwrap_or(usize::MAX);
             let range = skipped.min(unpacked.len())..unpacked.len();
-            let halt = self.run_range(chain, unpacked, range, stats, began).err();
+            let mut run = Run {
+                pass: self,
+                chain,
+                batch: unpacked,
+                stats,
+                began,
+            };
+            let halt = bisect(&mut run, range).err();
             stats.bytes_in += bytes.len() as u64;
             let offset_of = |index: usize| (header.base_offset + index as i64).min(header.next_offset());
             match halt {
@@ -215,66 +223,14 @@ impl Pass {
         Ok(end)
     }
 
-    /// Runs records of a batch. Where a call fails, one half after the other, down to the record to blame.
-    fn run_range(
-        &mut self,
-        chain: &mut Chain,
-        batch: Batch<'_>,
-        range: Range<usize>,
-        stats: &mut PassStats,
-        began: Instant,
-    ) -> Result<(), Halt> {
-        if range.is_empty() {
-            return Ok(());
-        }
-        let error = match chain.run(batch, range.clone(), &self.policy, &mut self.collector) {
-            Ok(made) => {
-                self.failures.worked();
-                return self.settle(batch, made, stats);
-            }
-            Err(error) => error,
-        };
-        match error {
-            ChainError::Record(failed) => {
-                // What comes before it is done first.
-                self.run_range(chain, batch, range.start..failed.index, stats, began)?;
-                Err(Halt::Failed(failed))
-            }
-            ChainError::Output(reason) => Err(Halt::Lost(reason)),
-            ChainError::Call { .. } if range.len() > 1 => {
-                let middle = range.start + range.len() / 2;
-                self.run_range(chain, batch, range.start..middle, stats, began)?;
-                self.run_range(chain, batch, middle..range.end, stats, began)
-            }
-            ChainError::Call { plugin, reason, slow } => {
-                let index = range.start;
-                let failed = self.judge(&batch, index, plugin, reason, slow);
-                let homeless = failed.verdict == Verdict::DeadLetter && !self.collector.has_dead_letter();
-                if failed.verdict.stops() || homeless {
-                    return Err(Halt::Failed(failed));
-                }
-                let mut made = Made::default();
-                made.stats.records = 1;
-                made.failed.push(failed);
-                self.settle(batch, made, stats)?;
-                if began.elapsed() >= SLICE {
-                    // Finding records that fail takes time: the others have their turn.
-                    return Err(Halt::Enough(index + 1));
-                }
-                Ok(())
-            }
-        }
-    }
-
     /// What is done about a record for which the call as such fails.
-    fn judge(
-        &mut self,
-        batch: &Batch<'_>,
-        index: usize,
-        plugin: Option<String>,
-        reason: String,
-        slow: bool,
-    ) -> FailedRecord {
+    fn judge(&mut self, batch: &Batch<'_>, culprit: Culprit) -> FailedRecord {
+        let Culprit {
+            index,
+            plugin,
+            reason,
+            slow,
+        } = culprit;
         let offset = batch.header().base_offset + index as i64;
         let verdict = self.policy.judge(Outcome::Trap, offset);
         let too_many = self.failures.failed(slow) && !verdict.stops();
@@ -323,6 +279,59 @@ impl Pass {
             collector: self.collector,
             failure: Some(failure),
         }
+    }
+}
+
+/// The records of one source batch on their way through the chain.
+struct Run<'a> {
+    pass: &'a mut Pass,
+    chain: &'a mut Chain,
+    batch: Batch<'a>,
+    stats: &'a mut PassStats,
+    began: Instant,
+}
+
+impl Bisect for Run<'_> {
+    type Halt = Halt;
+
+    fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, Halt> {
+        let pass = &mut *self.pass;
+        match self
+            .chain
+            .run(self.batch, range, &pass.policy, &mut pass.collector)
+        {
+            Ok(made) => {
+                pass.failures.worked();
+                pass.settle(self.batch, made, self.stats).map(Ok)
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn blame(&mut self, culprit: Culprit) -> Result<(), Halt> {
+        let index = culprit.index;
+        let failed = self.pass.judge(&self.batch, culprit);
+        let homeless = failed.verdict == Verdict::DeadLetter && !self.pass.collector.has_dead_letter();
+        if failed.verdict.stops() || homeless {
+            return Err(Halt::Failed(failed));
+        }
+        let mut made = Made::default();
+        made.stats.records = 1;
+        made.failed.push(failed);
+        self.pass.settle(self.batch, made, self.stats)?;
+        if self.began.elapsed() >= SLICE {
+            // Finding records that fail takes time: the others have their turn.
+            return Err(Halt::Enough(index + 1));
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, record: FailedRecord) -> Halt {
+        Halt::Failed(record)
+    }
+
+    fn lost(&mut self, reason: String) -> Halt {
+        Halt::Lost(reason)
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, error::SendError};
-use weir_broker::Fetched;
-use weir_protocol::{ErrorCode, Frame, RecordsHeader, Start, SubscribeControl, SubscribeOpened, WireError};
+use weir_broker::{Fetched, Filtered, RecordFilter};
+use weir_protocol::{
+    ErrorCode, Frame, RecordsHeader, Start, SubscribeControl, SubscribeOpened, SubscribeProgress, WireError,
+};
 
 use crate::context::Context;
 use crate::error::{bad_frame, shutting_down, undecodable, violation, wire_error};
@@ -27,6 +29,9 @@ pub(super) struct Feed {
     failed: Vec<WireError>,
     frame_bytes_max: u32,
     until_end: bool,
+    filter: Option<RecordFilter>,
+    /// Why the filter cannot go on, once what came before is on its way.
+    filter_failed: Option<WireError>,
     context: Arc<Context>,
 }
 
@@ -67,6 +72,8 @@ impl Feed {
             failed: opened.failed,
             frame_bytes_max: opened.frame_bytes_max,
             until_end: opened.until_end,
+            filter: opened.filter,
+            filter_failed: None,
             context,
         };
         for index in 0..feed.cursors.len() {
@@ -134,6 +141,9 @@ impl Feed {
                         if let Some(frame) = self.turn().await? {
                             room.send(frame);
                         }
+                        if let Some(error) = self.filter_failed.take() {
+                            return Err(End::Failed(error));
+                        }
                     }
                     Err(_) => return Err(End::Done),
                 },
@@ -185,7 +195,28 @@ impl Feed {
                 }
             }
         };
-        let frame = advance(cursor, fetched);
+        let frame = match (&self.filter, fetched) {
+            (Some(filter), Some(fetched)) => {
+                let filtered = filter
+                    .apply(
+                        &cursor.partition,
+                        fetched.batches.clone(),
+                        cursor.position,
+                        cursor.end,
+                    )
+                    .await
+                    .map_err(wire_error)?;
+                self.filter_failed = filtered.failure.clone().map(|error| {
+                    // Without a partition of its own, it is the subscription that ends.
+                    WireError {
+                        partition: None,
+                        ..wire_error(error)
+                    }
+                });
+                advance_filtered(cursor, fetched, filtered)
+            }
+            (_, fetched) => advance(cursor, fetched),
+        };
         self.schedule(index);
         frame
     }
@@ -238,6 +269,7 @@ impl Feed {
         let answer = SubscribeOpened {
             topic_id: self.topic_id,
             partitions: vec![describe(&target, position)],
+            filter: self.filter.as_ref().map(|filter| filter.plugin().to_owned()),
         };
         send_control(frames, &answer).await?;
         let cursor = &mut self.cursors[index];
@@ -291,9 +323,43 @@ fn advance(cursor: &mut Cursor, fetched: Option<Fetched>) -> Result<Option<Outgo
     Ok(Some(frame))
 }
 
+/// The same with what a filter has kept. Where the batches do not show how far it has got, a message does.
+fn advance_filtered(
+    cursor: &mut Cursor,
+    fetched: Fetched,
+    filtered: Filtered,
+) -> Result<Option<Outgoing>, End> {
+    let shown = filtered.covered.unwrap_or(cursor.position);
+    let progress = SubscribeProgress {
+        partition: cursor.partition.index(),
+        next_offset: filtered.next_offset,
+        high_watermark: fetched.high_watermark,
+    };
+    let fetched = Fetched {
+        batches: filtered.batches,
+        next_offset: filtered.next_offset,
+        ..fetched
+    };
+    let frame = advance(cursor, Some(fetched))?;
+    // The end of a partition says by itself that all of it is done.
+    if shown >= progress.next_offset || cursor.state == State::Ended {
+        return Ok(frame);
+    }
+    match frame {
+        Some(frame) => frame.then(&progress).map(Some).ok_or_else(too_large),
+        None => control(&progress).map(Some),
+    }
+}
+
 fn control<M: weir_protocol::ControlMessage>(message: &M) -> Result<Outgoing, End> {
-    let too_large = || WireError::new(ErrorCode::Internal, "a message is larger than a frame");
-    Outgoing::control(message).ok_or_else(|| End::Failed(too_large()))
+    Outgoing::control(message).ok_or_else(too_large)
+}
+
+fn too_large() -> End {
+    End::Failed(WireError::new(
+        ErrorCode::Internal,
+        "a message is larger than a frame",
+    ))
 }
 
 async fn send_control<M: weir_protocol::ControlMessage>(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_broker::{ErrorKind, Topic, TopicPartition};
+use weir_broker::{ErrorKind, RecordFilter, Topic, TopicPartition};
 use weir_protocol::{
     ErrorCode, OpenSubscribe, PartitionStart, Start, SubscribeOpened, SubscribedPartition, WireError,
 };
@@ -20,14 +20,23 @@ pub(super) struct Opened {
     /// Bytes of batches in a frame that the client asks for.
     pub(super) frame_bytes_max: u32,
     pub(super) until_end: bool,
+    pub(super) filter: Option<RecordFilter>,
 }
 
 /// Resolves what the client asks for.
-pub(super) async fn open(open: OpenSubscribe, context: &Context) -> Result<Opened, WireError> {
+pub(super) async fn open(mut open: OpenSubscribe, context: &Context) -> Result<Opened, WireError> {
     let topic = context.broker.topic(&open.topic).map_err(wire_error)?;
+    let filter = match open.filter.take() {
+        Some(filter) => {
+            let made = context.broker.record_filter(&filter.plugin, filter.config).await;
+            Some(made.map_err(wire_error)?)
+        }
+        None => None,
+    };
     let mut answer = SubscribeOpened {
         topic_id: topic.id(),
         partitions: Vec::new(),
+        filter: filter.as_ref().map(|filter| filter.plugin().to_owned()),
     };
     let mut cursors = Vec::new();
     let mut failed = Vec::new();
@@ -54,6 +63,7 @@ pub(super) async fn open(open: OpenSubscribe, context: &Context) -> Result<Opene
         failed,
         frame_bytes_max,
         until_end: open.until_end,
+        filter,
     })
 }
 

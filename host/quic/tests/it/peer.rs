@@ -317,6 +317,7 @@ pub(crate) fn open_subscribe(topic: &str) -> OpenSubscribe {
         start: weir_protocol::Start::Earliest,
         max_bytes_per_frame: 0,
         until_end: false,
+        filter: None,
     }
 }
 

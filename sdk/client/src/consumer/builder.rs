@@ -1,4 +1,4 @@
-use weir_protocol::{OpenSubscribe, PartitionStart, Start, tuning};
+use weir_protocol::{OpenSubscribe, PartitionStart, Start, SubscriptionFilter, tuning};
 
 use crate::consumer::stream::SubscribeStream;
 use crate::consumer::subscription::Subscription;
@@ -18,6 +18,7 @@ pub struct ConsumerBuilder {
     until_end: bool,
     frame_bytes: u32,
     decompressed_bytes_max: usize,
+    filter: Option<SubscriptionFilter>,
 }
 
 impl ConsumerBuilder {
@@ -30,6 +31,7 @@ impl ConsumerBuilder {
             until_end: false,
             frame_bytes: tuning::RECORDS_FRAME_BYTES,
             decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
+            filter: None,
         }
     }
 
@@ -76,10 +78,31 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Has the broker send only what the filter `plugin` keeps: an uploaded plugin, `name@version`, or `name` for the newest
+    /// version, which is then kept to when the connection is made anew. `config` is what it is set up with. What it leaves
+    /// out never travels; offsets stay as they are.
+    ///
+    /// When the filter fails, the consumer ends with [`Error::Broker`] (`PLUGIN_FAILED`), which says where.
+    pub fn filter<K, V>(mut self, plugin: impl Into<String>, config: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: Into<String>,
+        V: Into<String>,
+    {
+        self.filter = Some(SubscriptionFilter {
+            plugin: plugin.into(),
+            config: config
+                .into_iter()
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+        });
+        self
+    }
+
     /// Opens the subscription.
     ///
     /// # Errors
-    /// [`Error::Broker`] if topic or partitions do not exist; those of connecting, if the connection was lost.
+    /// [`Error::Broker`] if topic or partitions do not exist, or the broker refuses the filter; [`Error::Protocol`] if the
+    /// broker is too old to know filters; those of connecting, if the connection was lost.
     pub async fn build(self) -> Result<Consumer, Error> {
         let partitions = self.partitions.iter().map(|partition| match partition.start {
             Start::Offset(i64::MIN) => PartitionStart {
@@ -94,6 +117,7 @@ impl ConsumerBuilder {
             start: self.start,
             max_bytes_per_frame: self.frame_bytes,
             until_end: self.until_end,
+            filter: self.filter.clone(),
         };
         let stream = SubscribeStream::open(&self.client, &request).await?;
         let subscription = Subscription::new(
@@ -102,6 +126,11 @@ impl ConsumerBuilder {
             self.frame_bytes,
             self.decompressed_bytes_max,
             &stream.opened,
+        )
+        .with_filter(
+            self.filter
+                .zip(stream.opened.filter.clone())
+                .map(|(filter, plugin)| SubscriptionFilter { plugin, ..filter }),
         );
         Ok(Consumer::start(self.client, self.topic, subscription, stream))
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use weir_protocol::{Frame, FrameKind, SubscribeOpened, WireError};
+use weir_protocol::{Frame, FrameKind, SubscribeOpened, SubscribeProgress, WireError};
 
 use crate::backoff::Backoff;
 use crate::consumer::command::Command;
@@ -165,6 +165,10 @@ impl Driver {
         match frame.kind() {
             FrameKind::Records => self.subscription.records(frame.body.freeze()),
             FrameKind::Error => self.subscription.error(message::<WireError>(&frame)?),
+            FrameKind::SubscribeProgress => {
+                let progress = message::<SubscribeProgress>(&frame)?;
+                Ok(self.subscription.progress(&progress))
+            }
             FrameKind::Goodbye => Ok(None),
             _ => {
                 self.subscription.sought(&message::<SubscribeOpened>(&frame)?);

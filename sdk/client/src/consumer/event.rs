@@ -9,6 +9,9 @@ pub(super) enum Event {
         /// How often the partition had been sought when the records were asked for.
         generation: u64,
         batches: Vec<RecordBatch>,
+        /// Everything before this offset is in them, or is not for the consumer.
+        next_offset: i64,
+        high_watermark: Option<i64>,
         /// Nothing more comes from the partition.
         ended: bool,
     },

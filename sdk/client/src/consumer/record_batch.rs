@@ -88,6 +88,11 @@ impl RecordBatch {
             .collect()
     }
 
+    /// What follows the records before `next` is not for the consumer.
+    pub(super) fn extend_to(&mut self, next: i64) {
+        self.to = self.to.max(next);
+    }
+
     /// The records from `offset` on.
     pub(super) fn after(mut self, offset: i64) -> Self {
         self.from = self.from.max(offset);

@@ -22,7 +22,13 @@ impl SubscribeStream {
         let open = async {
             let (mut sender, mut reader) = session.open().await?;
             send(&mut sender, session.broker(), request).await?;
-            let opened = reader.message().await?;
+            let opened: SubscribeOpened = reader.message().await?;
+            if request.filter.is_some() && opened.filter.is_none() {
+                // It would send everything.
+                return Err(Error::Protocol(
+                    "the broker does not know filters of subscriptions: update it, or consume without a filter".to_owned(),
+                ));
+            }
             Ok(Self {
                 sender,
                 reader,

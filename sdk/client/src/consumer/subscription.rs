@@ -7,7 +7,7 @@ use bytes::Bytes;
 use weir_batch::{Batch, BatchError, Codec, iter_batches};
 use weir_protocol::{
     OpenSubscribe, PartitionStart, RECORDS_HEADER_LEN, RecordsHeader, Start, SubscribeControl,
-    SubscribeOpened, WireError,
+    SubscribeOpened, SubscribeProgress, SubscriptionFilter, WireError,
 };
 
 use crate::consumer::cursor::{Cursor, Status};
@@ -22,6 +22,8 @@ pub(super) struct Subscription {
     until_end: bool,
     frame_bytes: u32,
     decompressed_bytes_max: usize,
+    /// Which records the broker sends; the version is the one that ran first.
+    filter: Option<SubscriptionFilter>,
     cursors: BTreeMap<u32, Cursor>,
 }
 
@@ -57,8 +59,15 @@ impl Subscription {
             until_end,
             frame_bytes,
             decompressed_bytes_max,
+            filter: None,
             cursors,
         }
+    }
+
+    /// The same with a filter that the broker has set up.
+    pub(super) fn with_filter(mut self, filter: Option<SubscriptionFilter>) -> Self {
+        self.filter = filter;
+        self
     }
 
     /// The partitions.
@@ -77,6 +86,8 @@ impl Subscription {
                     partition,
                     generation,
                     batches: Vec::new(),
+                    next_offset: cursor.position(),
+                    high_watermark: None,
                     ended: true,
                 });
             }
@@ -108,6 +119,7 @@ impl Subscription {
             start: Start::Earliest,
             max_bytes_per_frame: self.frame_bytes,
             until_end: self.until_end,
+            filter: self.filter.clone(),
         }
     }
 
@@ -253,6 +265,10 @@ impl Subscription {
         let ended = cursor.damaged.is_none() && (header.end_reached || cursor.reaches_end());
         if ended {
             cursor.status = Status::Ended;
+            if let Some(end) = cursor.end.filter(|&end| end > cursor.position()) {
+                // What lies between was left out by the filter.
+                cursor.start = Start::Offset(end);
+            }
         }
         if batches.is_empty() && !ended {
             return Ok(None);
@@ -261,8 +277,33 @@ impl Subscription {
             partition,
             generation,
             batches,
+            next_offset: cursor.position(),
+            high_watermark: Some(header.high_watermark),
             ended,
         }))
+    }
+
+    /// The filter has got on without keeping anything.
+    pub(super) fn progress(&mut self, progress: &SubscribeProgress) -> Option<Event> {
+        let partition = progress.partition;
+        let cursor = self.cursors.get_mut(&partition)?;
+        if !cursor.takes_records() || progress.next_offset <= cursor.position() {
+            return None;
+        }
+        let end = cursor.end.unwrap_or(i64::MAX);
+        cursor.start = Start::Offset(progress.next_offset.min(end));
+        let ended = cursor.reaches_end();
+        if ended {
+            cursor.status = Status::Ended;
+        }
+        Some(Event::Records {
+            partition,
+            generation: cursor.generation,
+            batches: Vec::new(),
+            next_offset: cursor.position(),
+            high_watermark: Some(progress.high_watermark),
+            ended,
+        })
     }
 
     /// Damage that was found behind records that have been passed on by now.
@@ -356,7 +397,8 @@ fn uncompressed(
     scratch: &mut Vec<u8>,
     limit: usize,
 ) -> Result<Bytes, BatchError> {
-    let batch = Batch::parse(slice)?;
+    // A filter, or compaction, may have left records out.
+    let batch = Batch::parse_sparse(slice)?;
     if batch.codec() == Codec::None {
         return Ok(frame.slice_ref(slice));
     }

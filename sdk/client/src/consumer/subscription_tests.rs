@@ -17,6 +17,7 @@ fn opened(partitions: &[(u32, i64, i64)]) -> SubscribeOpened {
                 log_start_offset: 0,
             })
             .collect(),
+        filter: None,
     }
 }
 

@@ -335,6 +335,7 @@ pub(crate) fn subscribed(partitions: &[(u32, i64, i64)]) -> SubscribeOpened {
                 log_start_offset: 0,
             })
             .collect(),
+        filter: None,
     }
 }
 

@@ -32,6 +32,7 @@ control_messages! {
     OpenSubscribe => OpenSubscribe,
     SubscribeOpened => SubscribeOpened,
     SubscribeControl => SubscribeControl,
+    SubscribeProgress => SubscribeProgress,
     Goodbye => Goodbye,
 }
 

@@ -1,5 +1,7 @@
 //! Opening and steering a subscription.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Start;
@@ -23,6 +25,20 @@ pub struct OpenSubscribe {
     /// then finishes the stream. Otherwise it goes on with what is yet to come.
     #[serde(default)]
     pub until_end: bool,
+    /// A filter that the broker runs over what it would send: only the records that it keeps come. A broker that took it
+    /// says so in [`SubscribeOpened::filter`]; one that does not know filters would send everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<SubscriptionFilter>,
+}
+
+/// A filter plugin for one subscription.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionFilter {
+    /// An uploaded plugin of kind filter: `name@version`, or `name` for the newest version.
+    pub plugin: String,
+    /// What the plugin is set up with.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
 }
 
 /// One partition and where to begin.
@@ -44,6 +60,21 @@ pub struct SubscribeOpened {
     /// The partitions concerned.
     #[serde(default)]
     pub partitions: Vec<SubscribedPartition>,
+    /// The filter that runs, `name@version`, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// How far a filtered subscription has got in a partition where its filter keeps nothing: there is no batch that
+/// would say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribeProgress {
+    /// The partition.
+    pub partition: u32,
+    /// Everything before this offset has been sent, or was left out by the filter.
+    pub next_offset: i64,
+    /// Offset after the last committed record.
+    pub high_watermark: i64,
 }
 
 /// One partition of a subscription.

@@ -6,6 +6,7 @@ use super::*;
 use crate::flow::OnError;
 use crate::flow::collector::Sink;
 use crate::flow::collector::tests::sink;
+use crate::flow::guest::Guest;
 
 /// A guest made of closures over the records' values.
 struct Fake {
