@@ -9,5 +9,6 @@ mod faults;
 mod flows;
 mod plugins;
 mod produce;
+mod subscriptions;
 mod support;
 mod topics;

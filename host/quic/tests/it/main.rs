@@ -7,6 +7,7 @@
 
 mod admin;
 mod connections;
+mod filters;
 mod peer;
 mod produce;
 mod shutdown;

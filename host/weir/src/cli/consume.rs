@@ -24,6 +24,7 @@ Examples:
   weir consume lines --from earliest --exit-at-end        all that is there, then end
   weir consume lines --from @2013-06-30T12:00:00Z -n 10   ten records from a time on
   weir consume lines --from 42 --partition 0 -n 1 --output json
+  weir consume events --filter json-filter --filter-set field=status --filter-set value=500
 
 Plain output is the value, and `\\n`. JSON output is one object a line: topic, partition, offset, timestamp, key, value, headers;
 a key or value that is not UTF-8 stands in base64 under key_base64 or value_base64.";
@@ -44,6 +45,12 @@ pub(super) struct Args {
     /// Only this partition; may be repeated
     #[arg(long, value_name = "N")]
     partition: Vec<u32>,
+    /// Only what this filter plugin keeps, the newest version or NAME@VERSION; it runs in the broker
+    #[arg(long, value_name = "NAME[@V]")]
+    filter: Option<String>,
+    /// A setting for the filter; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = number::key_value, requires = "filter")]
+    filter_set: Vec<(String, String)>,
     /// Print the key and C before the value (plain output)
     #[arg(long, value_name = "C", value_parser = number::separator)]
     key_separator: Option<String>,
@@ -57,6 +64,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         .until_end(args.exit_at_end);
     if !args.partition.is_empty() {
         builder = builder.partitions(args.partition.iter().copied());
+    }
+    if let Some(plugin) = args.filter {
+        builder = builder.filter(plugin, args.filter_set);
     }
     let mut consumer = builder.build().await?;
     let mut sink = Sink::new(match context.output {

@@ -277,7 +277,9 @@ impl Subscription {
             partition,
             generation,
             batches,
-            next_offset: cursor.position(),
+            next_offset: cursor
+                .end
+                .map_or(cursor.position(), |end| cursor.position().min(end)),
             high_watermark: Some(header.high_watermark),
             ended,
         }))

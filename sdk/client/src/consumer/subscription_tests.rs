@@ -251,3 +251,53 @@ fn however_the_stream_breaks_every_record_comes_once_and_in_order() {
         );
     }
 }
+
+#[test]
+fn progress_moves_the_position_and_ends_at_the_end() {
+    let progress = |next_offset| SubscribeProgress {
+        partition: 0,
+        next_offset,
+        high_watermark: 50,
+    };
+    let told = |event: Option<Event>| match event {
+        Some(Event::Records {
+            batches,
+            next_offset,
+            ended,
+            ..
+        }) => {
+            assert!(batches.is_empty());
+            Some((next_offset, ended))
+        }
+        _ => None,
+    };
+    let mut subscription = subscription(true, &[(0, 5, 20)]);
+    assert_eq!(told(subscription.progress(&progress(12))), Some((12, false)));
+    assert_eq!(subscription.request().partitions[0].start, Start::Offset(12));
+    assert_eq!(
+        told(subscription.progress(&progress(12))),
+        None,
+        "nothing new in that"
+    );
+    // The broker may be further than this subscription wants to go.
+    assert_eq!(told(subscription.progress(&progress(40))), Some((20, true)));
+    assert!(subscription.is_finished());
+}
+
+#[test]
+fn records_left_out_leave_gaps_and_the_end_is_where_it_was() {
+    // Offsets 0 to 9, of which a filter kept 3 and 7: each with a last offset of its batch that is further on.
+    let mut bytes = Vec::new();
+    for offset in [3, 7] {
+        let mut one = batch(offset, 1, Codec::None);
+        one[23..27].copy_from_slice(&2_i32.to_be_bytes());
+        weir_batch::set_producer(&mut one, -1, -1, -1).unwrap();
+        bytes.extend_from_slice(&one);
+    }
+    let mut filtered = subscription(true, &[(0, 0, 12)]);
+    let (found, ended) = offsets(filtered.records(frame(0, 12, true, &bytes)).unwrap());
+    assert_eq!((found, ended), (vec![3, 7], true));
+    let mut live = subscription(false, &[(0, 0, 12)]);
+    live.records(frame(0, 12, false, &bytes)).unwrap();
+    assert_eq!(live.request().partitions[0].start, Start::Offset(10));
+}
