@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::PartitionId;
-use crate::descriptor::{BatchOp, Descriptor, Op};
+use crate::descriptor::{Descriptor, Op, Sequenced};
 use crate::partition_state::PartitionState;
 use crate::producer::Producer;
 use crate::segment::Segment;
@@ -88,7 +88,14 @@ impl Applied {
                     partition.note_batch(segment, batch);
                     ends.set(&partition, batch.next_offset());
                     self.dirty.partitions.insert(batch.partition);
-                    self.note_producer(batch, number, producers_max);
+                    if let Some(sequenced) = batch.producer {
+                        let sent = (batch.records, batch.base_offset);
+                        self.note_producer(batch.partition, sequenced, sent, number, producers_max);
+                    }
+                }
+                Op::Sequence(sequence) => {
+                    let sent = (sequence.records, sequence.base_offset);
+                    self.note_producer(sequence.partition, sequence.producer, sent, number, producers_max);
                 }
                 Op::Put { key, value } => {
                     self.dirty.kv_bytes += key.len() + value.len() + 64;
@@ -113,14 +120,21 @@ impl Applied {
         Ok(ends)
     }
 
-    fn note_producer(&mut self, batch: &BatchOp, number: u64, producers_max: usize) {
-        let Some(sequenced) = batch.producer else { return };
-        let key = (batch.partition, sequenced.producer_id);
+    /// A producer has sent so many records, and what is stored of them begins at that offset.
+    fn note_producer(
+        &mut self,
+        partition: PartitionId,
+        sequenced: Sequenced,
+        (records, base_offset): (u32, i64),
+        number: u64,
+        producers_max: usize,
+    ) {
+        let key = (partition, sequenced.producer_id);
         let mut producer = self.producers.remove(&key);
         if let Some(producer) = &producer {
             self.by_age.remove(&(producer.last_group, key));
         }
-        Producer::note(&mut producer, sequenced, batch.records, batch.base_offset, number);
+        Producer::note(&mut producer, sequenced, records, base_offset, number);
         let Some(producer) = producer else { return };
         self.by_age.insert((producer.last_group, key));
         self.producers.insert(key, producer);

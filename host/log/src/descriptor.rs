@@ -11,6 +11,7 @@
 //! | 4 | delete | key length u32, key |
 //! | 5 | log start | topic u32, index u32, offset i64 |
 //! | 6 | drop topic | topic u32 |
+//! | 7 | place in a producer's sequence | topic u32, index u32, base offset i64, records u32, producer id i64, epoch i16, base sequence i32 |
 
 use crate::PartitionId;
 
@@ -29,6 +30,7 @@ pub(crate) enum Op {
     Delete { key: Vec<u8> },
     LogStart { partition: PartitionId, offset: i64 },
     DropTopic { topic: u32 },
+    Sequence(SequenceOp),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +49,17 @@ impl BatchOp {
     pub(crate) fn next_offset(&self) -> i64 {
         self.base_offset.saturating_add(i64::from(self.records))
     }
+}
+
+/// What a producer sent and what was stored otherwise, or not at all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SequenceOp {
+    pub(crate) partition: PartitionId,
+    /// Where what is stored of it begins.
+    pub(crate) base_offset: i64,
+    /// Records that were sent.
+    pub(crate) records: u32,
+    pub(crate) producer: Sequenced,
 }
 
 /// A batch's place in its producer's sequence.
@@ -103,9 +116,7 @@ impl Op {
                 out.extend_from_slice(&batch.len.to_le_bytes());
                 out.extend_from_slice(&batch.max_timestamp.to_le_bytes());
                 if let Some(producer) = batch.producer {
-                    out.extend_from_slice(&producer.producer_id.to_le_bytes());
-                    out.extend_from_slice(&producer.epoch.to_le_bytes());
-                    out.extend_from_slice(&producer.base_sequence.to_le_bytes());
+                    put_sequenced(out, producer);
                 }
             }
             Self::Put { key, value } => {
@@ -129,6 +140,13 @@ impl Op {
                 out.push(6);
                 out.extend_from_slice(&topic.to_le_bytes());
             }
+            Self::Sequence(sequence) => {
+                out.push(7);
+                put_partition(out, sequence.partition);
+                out.extend_from_slice(&sequence.base_offset.to_le_bytes());
+                out.extend_from_slice(&sequence.records.to_le_bytes());
+                put_sequenced(out, sequence.producer);
+            }
         }
     }
 
@@ -141,15 +159,7 @@ impl Op {
                 records: input.u32()?,
                 len: input.u32()?,
                 max_timestamp: input.i64()?,
-                producer: if kind == 2 {
-                    Some(Sequenced {
-                        producer_id: input.i64()?,
-                        epoch: i16::from_le_bytes(input.array()?),
-                        base_sequence: input.u32()? as i32,
-                    })
-                } else {
-                    None
-                },
+                producer: if kind == 2 { Some(input.sequenced()?) } else { None },
             }),
             3 => {
                 let (key, value) = (input.u32()? as usize, input.u32()? as usize);
@@ -169,6 +179,12 @@ impl Op {
                 offset: input.i64()?,
             },
             6 => Self::DropTopic { topic: input.u32()? },
+            7 => Self::Sequence(SequenceOp {
+                partition: input.partition()?,
+                base_offset: input.i64()?,
+                records: input.u32()?,
+                producer: input.sequenced()?,
+            }),
             _ => return Err("unknown operation"),
         })
     }
@@ -177,6 +193,12 @@ impl Op {
 fn put_partition(out: &mut Vec<u8>, partition: PartitionId) {
     out.extend_from_slice(&partition.topic.to_le_bytes());
     out.extend_from_slice(&partition.index.to_le_bytes());
+}
+
+fn put_sequenced(out: &mut Vec<u8>, producer: Sequenced) {
+    out.extend_from_slice(&producer.producer_id.to_le_bytes());
+    out.extend_from_slice(&producer.epoch.to_le_bytes());
+    out.extend_from_slice(&producer.base_sequence.to_le_bytes());
 }
 
 struct Input<'a>(&'a [u8]);
@@ -200,6 +222,14 @@ impl<'a> Input<'a> {
 
     fn i64(&mut self) -> Result<i64, &'static str> {
         self.array().map(i64::from_le_bytes)
+    }
+
+    fn sequenced(&mut self) -> Result<Sequenced, &'static str> {
+        Ok(Sequenced {
+            producer_id: self.i64()?,
+            epoch: i16::from_le_bytes(self.array()?),
+            base_sequence: self.u32()? as i32,
+        })
     }
 
     fn partition(&mut self) -> Result<PartitionId, &'static str> {
@@ -255,6 +285,20 @@ mod tests {
             bytes().prop_map(|key| Op::Delete { key }),
             (partition(), any::<i64>()).prop_map(|(partition, offset)| Op::LogStart { partition, offset }),
             any::<u32>().prop_map(|topic| Op::DropTopic { topic }),
+            (partition(), any::<i64>(), any::<u32>(), any::<(i64, i16, i32)>()).prop_map(
+                |(partition, base_offset, records, (producer_id, epoch, base_sequence))| {
+                    Op::Sequence(SequenceOp {
+                        partition,
+                        base_offset,
+                        records,
+                        producer: Sequenced {
+                            producer_id,
+                            epoch,
+                            base_sequence,
+                        },
+                    })
+                }
+            ),
         ]
     }
 

@@ -32,6 +32,23 @@ pub struct Append {
     pub batch: BytesMut,
 }
 
+/// A place in the sequence of a producer with an id that an entry takes as a whole, whatever batches are in it: what a
+/// producer sent may be stored as something else, or not at all, and is to be recognised all the same when it comes again.
+/// The batches of such an entry have no producer id of their own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sequence {
+    /// The partition the producer sent to, which has to belong to the shard the entry is submitted to.
+    pub partition: PartitionId,
+    /// The producer's id, 0 or more.
+    pub producer_id: i64,
+    /// The producer's epoch.
+    pub epoch: i16,
+    /// Sequence number of the first record that was sent, 0 or more.
+    pub base_sequence: i32,
+    /// Records that were sent, 1 or more.
+    pub records: u32,
+}
+
 /// Keys with their values.
 pub type KvPairs = Vec<(Vec<u8>, Vec<u8>)>;
 

@@ -1,5 +1,7 @@
 //! The first step of writing: what waits is judged and given its offsets.
 
+mod sequence;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use crate::partition_state::PartitionState;
 use crate::producer::{Producer, Verdict, judge};
 use crate::queue::Queued;
 use crate::shard::Shard;
-use crate::{Append, AppendError, Appended, Committed, Durability, Entry, KvOp, PartitionId};
+use crate::{Append, AppendError, Appended, Committed, Durability, Entry, KvOp, PartitionId, Sequence};
 
 /// Leader epoch of every batch, as long as there is one node.
 pub(crate) const LEADER_EPOCH: i32 = 0;
@@ -78,16 +80,17 @@ pub(crate) fn propose(shard: &Shard, queued: Vec<Queued>, full: bool) -> Group {
     for queued in queued {
         let Queued {
             entry,
+            sequence,
             controls,
             reply,
             permit,
         } = queued;
         // What gives space back is let through.
-        let takes_space = !entry.appends.is_empty() || !entry.puts.is_empty();
+        let takes_space = !entry.appends.is_empty() || !entry.puts.is_empty() || sequence.is_some();
         let judged = if full && takes_space {
             Err(AppendError::StorageFull)
         } else {
-            group.add(shard, entry, controls)
+            group.add(shard, entry, sequence, controls)
         };
         match judged {
             Ok(committed) => group.answers.push(Answer {
@@ -112,15 +115,40 @@ struct Draft {
 }
 
 impl Group {
-    fn add(&mut self, shard: &Shard, entry: Entry, controls: Vec<Op>) -> Result<Committed, AppendError> {
+    fn add(
+        &mut self,
+        shard: &Shard,
+        entry: Entry,
+        sequence: Option<Sequence>,
+        controls: Vec<Op>,
+    ) -> Result<Committed, AppendError> {
         self.check_expectations(shard, &entry.puts)?;
         let mut draft = Draft::default();
+        let sequence = sequence.map(|sequence| self.judge_sequence(shard, sequence, &mut draft));
+        let sequence = sequence.transpose()?;
+        if let Some((_, appended)) = &sequence
+            && appended.duplicate
+        {
+            self.durable |= entry.durability == Durability::Fsync;
+            return Ok(Committed {
+                appends: Vec::new(),
+                sequence: Some(*appended),
+            });
+        }
         for append in &entry.appends {
             self.judge(shard, append, &mut draft)?;
         }
 
         self.durable |= entry.durability == Durability::Fsync;
         let mut committed = Committed::default();
+        if let Some((op, mut appended)) = sequence {
+            self.descriptor.ops.push(Op::Sequence(op));
+            let mut own = draft.appends.iter().zip(&entry.appends).rev();
+            if let Some(((last, _), _)) = own.find(|(_, append)| append.partition == op.partition) {
+                appended.last_offset = last.last_offset;
+            }
+            committed.sequence = Some(appended);
+        }
         for (append, (appended, header)) in entry.appends.into_iter().zip(draft.appends) {
             if !appended.duplicate
                 && let Some((partition, _)) = draft.ends.get(&append.partition)
@@ -170,8 +198,13 @@ impl Group {
         Ok(())
     }
 
-    fn judge(&self, shard: &Shard, append: &Append, draft: &mut Draft) -> Result<(), AppendError> {
-        let id = append.partition;
+    /// A partition that can be written to, and where it ends after what is decided so far.
+    fn end_of(
+        &self,
+        shard: &Shard,
+        id: PartitionId,
+        draft: &Draft,
+    ) -> Result<(Arc<PartitionState>, i64), AppendError> {
         let (partition, end) = match draft.ends.get(&id) {
             Some(found) => found.clone(),
             None => match self.runs.get(&id) {
@@ -186,6 +219,12 @@ impl Group {
         if partition.is_gone() || self.dropped_topics.contains(&id.topic) {
             return Err(AppendError::UnknownPartition);
         }
+        Ok((partition, end))
+    }
+
+    fn judge(&self, shard: &Shard, append: &Append, draft: &mut Draft) -> Result<(), AppendError> {
+        let id = append.partition;
+        let (partition, end) = self.end_of(shard, id, draft)?;
         let header = whole_batch(&append.batch)?;
         // Both were checked not to be negative.
         let records = header.last_offset_delta as u32 + 1;

@@ -68,7 +68,7 @@ pub mod volume;
 mod writer;
 
 pub use config::{Clock, LogConfig, PartitionConfig, Storage};
-pub use entry::{Append, Durability, Entry, KvOp, KvPairs};
+pub use entry::{Append, Durability, Entry, KvOp, KvPairs, Sequence};
 pub use error::{AppendError, LogError, OpenError, ReadError};
 pub use id::PartitionId;
 pub use log::Log;

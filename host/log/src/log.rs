@@ -19,7 +19,7 @@ use crate::shard::Shard;
 use crate::state_db::ManifestChange;
 use crate::{
     AppendError, Durability, Entry, KvPairs, LogConfig, LogError, LogStats, OpenError, Partition,
-    PartitionConfig, PartitionId, ReadError, Receipt, ShardStats, Storage,
+    PartitionConfig, PartitionId, ReadError, Receipt, Sequence, ShardStats, Storage,
 };
 
 /// Partitions on disk. A handle: cheap to clone, usable from any thread. The last one dropped closes the log.
@@ -207,6 +207,31 @@ impl Log {
     ///
     /// [`AppendError::Closed`], and [`AppendError::UnknownPartition`] if there is no such shard.
     pub async fn submit(&self, shard: u16, entry: Entry) -> Result<Receipt, AppendError> {
+        self.enqueue(shard, entry, None).await
+    }
+
+    /// The same for an entry that takes a place in a producer's sequence: it is judged by that as a batch of the producer
+    /// is, so that one that was written before is not written again ([`Committed::sequence`] says so), and one that leaves
+    /// a gap is refused.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit).
+    pub async fn submit_in_sequence(
+        &self,
+        shard: u16,
+        entry: Entry,
+        sequence: Sequence,
+    ) -> Result<Receipt, AppendError> {
+        self.enqueue(shard, entry, Some(sequence)).await
+    }
+
+    async fn enqueue(
+        &self,
+        shard: u16,
+        entry: Entry,
+        sequence: Option<Sequence>,
+    ) -> Result<Receipt, AppendError> {
         let shard = self
             .0
             .shards
@@ -216,6 +241,7 @@ impl Log {
         let (reply, receipt) = oneshot::channel();
         shard.queue.push(Queued {
             entry,
+            sequence,
             controls: Vec::new(),
             reply,
             permit: Some(permit),
@@ -392,6 +418,7 @@ pub(crate) fn submit_control(shard: &Shard, control: Op) -> Result<Receipt, Appe
             durability: Durability::Fsync,
             ..Entry::default()
         },
+        sequence: None,
         controls: vec![control],
         reply,
         permit: None,

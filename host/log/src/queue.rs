@@ -10,12 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::checkpoint::Snapshot;
 use crate::descriptor::Op;
 use crate::store_error::StoreError;
-use crate::{AppendError, Committed, Entry};
+use crate::{AppendError, Committed, Entry, Sequence};
 
 /// An entry on its way to the disk.
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) entry: Entry,
+    /// The place the entry takes in a producer's sequence.
+    pub(crate) sequence: Option<Sequence>,
     /// Changes of the log's own (log start, deleted topics).
     pub(crate) controls: Vec<Op>,
     pub(crate) reply: oneshot::Sender<Result<Committed, AppendError>>,

@@ -39,6 +39,10 @@ impl Future for Receipt {
 pub struct Committed {
     /// Where each batch is, in the order of [`Entry::appends`](crate::Entry::appends).
     pub appends: Vec<Appended>,
+    /// For an entry that was [submitted in a sequence](crate::Log::submit_in_sequence): where what it stores begins, which
+    /// is the partition's end if that is nothing. If it was there already, nothing of it was written, and this is where it
+    /// was the first time; then the last offset is not known, and one less than the first.
+    pub sequence: Option<Appended>,
 }
 
 /// Where a batch is.

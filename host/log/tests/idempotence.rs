@@ -5,7 +5,9 @@
 mod common;
 
 use common::*;
-use weir_log::{AppendError, Appended, Durability, KvOp, Log, LogConfig, Storage};
+use weir_log::{
+    AppendError, Appended, Committed, Durability, Entry, KvOp, Log, LogConfig, PartitionId, Sequence, Storage,
+};
 
 fn duplicate(base_offset: i64, last_offset: i64) -> Appended {
     Appended {
@@ -202,4 +204,115 @@ fn relaxed_entries_reach_the_disk_without_being_asked_for() {
     drop(log);
     let log = Log::open(Storage::Folder(folder.path().to_owned()), small()).unwrap();
     assert_eq!(values(&common::partition(&log, P)).len(), 50);
+}
+
+/// Writes what is stored of `records` records that producer 5 has sent.
+fn stored_instead(
+    log: &Log,
+    base_sequence: i32,
+    records: u32,
+    batches: impl IntoIterator<Item = (PartitionId, bytes::BytesMut)>,
+) -> Result<Committed, AppendError> {
+    let sequence = Sequence {
+        partition: P,
+        producer_id: 5,
+        epoch: 0,
+        base_sequence,
+        records,
+    };
+    let entry = Entry {
+        puts: vec![KvOp::Put {
+            key: b"last".to_vec(),
+            value: base_sequence.to_be_bytes().to_vec(),
+        }],
+        ..entry(batches)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let receipt = runtime.block_on(log.submit_in_sequence(log.shard_of(P), entry, sequence));
+    receipt?.wait()
+}
+
+#[test]
+fn what_is_stored_otherwise_than_it_was_sent_is_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Log::open(Storage::Folder(folder.path().to_owned()), small()).unwrap();
+    let places = |committed: Result<Committed, AppendError>| {
+        let sequence = committed.unwrap().sequence.unwrap();
+        (sequence.base_offset, sequence.last_offset, sequence.duplicate)
+    };
+    let mut log = open();
+    let _partition = partition(&log, P);
+    // Ten were sent as they are, then ten of which two are stored, ten of which nothing is, ten that became twelve.
+    assert_eq!(append(&log, P, sequenced(5, 0, 0, 10)).unwrap().base_offset, 0);
+    assert_eq!(
+        places(stored_instead(&log, 10, 10, [(P, batch(["a", "b"]))])),
+        (10, 11, false)
+    );
+    assert_eq!(places(stored_instead(&log, 20, 10, [])), (12, 11, false));
+    let twelve = [(P, batch(["c"; 6])), (P, batch(["d"; 6]))];
+    assert_eq!(places(stored_instead(&log, 30, 10, twelve)), (12, 23, false));
+    for round in 0..3 {
+        let repeat = |base, records| places(stored_instead(&log, base, records, [(P, batch(["never"]))]));
+        assert_eq!(repeat(10, 10), (10, 9, true), "round {round}");
+        assert_eq!(repeat(20, 10), (12, 11, true));
+        assert_eq!(repeat(30, 10), (12, 11, true));
+        assert_eq!(
+            repeat(0, 10),
+            (0, -1, true),
+            "also what was stored as it was sent"
+        );
+        assert_eq!(
+            append(&log, P, sequenced(5, 0, 10, 10)).unwrap(),
+            duplicate(10, 19)
+        );
+        assert!(matches!(
+            stored_instead(&log, 41, 1, []),
+            Err(AppendError::OutOfOrderSequence {
+                expected: 40,
+                found: 41
+            })
+        ));
+        assert_eq!(
+            log.kv_read(log.shard_of(P), b"last").unwrap(),
+            Some(30_i32.to_be_bytes().to_vec())
+        );
+        if round == 1 {
+            log.roll().unwrap();
+            log.reclaim_now().unwrap();
+        }
+        drop(log);
+        log = open();
+    }
+    let partition = partition(&log, P);
+    assert_eq!(partition.high_watermark(), 24, "no repeat was written");
+    // As it is sent again: the sequence goes on.
+    assert_eq!(append(&log, P, sequenced(5, 0, 40, 1)).unwrap().base_offset, 24);
+}
+
+#[test]
+fn repeats_of_what_is_stored_otherwise_are_noticed_within_one_group() {
+    let log = Log::open(Storage::Memory, small()).unwrap();
+    let partition = partition(&log, P);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let receipts: Vec<_> = (0..200)
+        .map(|i| {
+            let sequence = Sequence {
+                partition: P,
+                producer_id: 5,
+                epoch: 0,
+                base_sequence: i / 2 * 3,
+                records: 3,
+            };
+            let submitted = log.submit_in_sequence(0, entry([(P, batch(["x"]))]), sequence);
+            runtime.block_on(submitted).unwrap()
+        })
+        .collect();
+    for (i, receipt) in receipts.into_iter().enumerate() {
+        let sequence = receipt.wait().unwrap().sequence.unwrap();
+        assert_eq!(
+            (sequence.base_offset, sequence.duplicate),
+            (i as i64 / 2, i % 2 == 1)
+        );
+    }
+    assert_eq!(partition.high_watermark(), 100);
 }
