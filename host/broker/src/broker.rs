@@ -265,6 +265,7 @@ pub(crate) fn open_topic(
         overrides: row.config,
         config,
         partitions,
+        guard: None,
     };
     Ok(Topic::new(
         name.to_owned(),

@@ -54,6 +54,8 @@ pub enum ErrorKind {
     PluginInUse,
     /// A plugin fails at a record, and nothing else is to be done about that.
     PluginFailed,
+    /// The topic has an ingest flow that does not run, for the reason that is given. It can be tried again once it runs.
+    FlowNotRunning,
     /// No flow of that name.
     UnknownFlow,
     /// A flow of that name exists.
@@ -67,7 +69,10 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Whether the very same call can succeed later without anybody changing it.
     pub fn retriable(self) -> bool {
-        matches!(self, Self::Storage | Self::StorageFull | Self::ShuttingDown)
+        matches!(
+            self,
+            Self::Storage | Self::StorageFull | Self::ShuttingDown | Self::FlowNotRunning
+        )
     }
 }
 

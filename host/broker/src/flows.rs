@@ -9,7 +9,9 @@ use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::{self, Flow};
 use crate::meta::FlowRow;
-use crate::{Broker, BrokerError, ErrorKind, FlowInfo, FlowRevision, FlowSpec, FlowStatus, Pause};
+use crate::{
+    Broker, BrokerError, ErrorKind, FlowInfo, FlowRevision, FlowSpec, FlowStatus, Mode, Pause, ingest,
+};
 
 impl Broker {
     /// Makes a flow and starts it. Its plugins are set up once before anything is stored, so that a configuration they refuse
@@ -108,10 +110,12 @@ impl Broker {
 
 async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerError> {
     let spec = flow::check(core, spec)?;
-    let source = core.topic(&spec.from)?;
+    let source = core.topic(spec.shown_topic())?;
     let mut start_offsets = Vec::new();
-    for index in 0..source.partitions() {
-        start_offsets.push(source.partition(index)?.resolve(spec.start).await?);
+    if spec.mode == Mode::Stream {
+        for index in 0..source.partitions() {
+            start_offsets.push(source.partition(index)?.resolve(spec.start).await?);
+        }
     }
     let created_ms = now_ms();
     let row = FlowRow {
@@ -129,7 +133,9 @@ async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerErro
         let mut flows = core.flows.write().unwrap_or_else(PoisonError::into_inner);
         flows.insert(flow.name().to_owned(), Arc::clone(&flow));
     }
+    ingest::install(core, &flow);
     flow::start(core, &flow);
+    ingest::settled(&flow).await;
     tracing::info!(flow = flow.name(), "flow created");
     info(core, &flow, true).await
 }
@@ -163,13 +169,8 @@ async fn resume(core: &Arc<Core>, name: &str) -> Result<FlowInfo, BrokerError> {
     if flow.row().pause.is_none() {
         return info(core, &flow, true).await;
     }
-    let spec = flow.spec();
-    if let Some(missing) = spec
-        .to
-        .iter()
-        .chain([&spec.from])
-        .find(|name| core.topic(name).is_err())
-    {
+    let mut topics = flow.spec().topics();
+    if let Some(missing) = topics.find(|name| core.topic(name).is_err()) {
         let message = format!("topic '{missing}' does not exist: create it, then resume the flow");
         return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
     }
@@ -182,6 +183,7 @@ async fn resume(core: &Arc<Core>, name: &str) -> Result<FlowInfo, BrokerError> {
     core.blocking(move |core| Ok(core.meta.put_flow(&row)?)).await?;
     flow.set_pause(None);
     flow::start(core, &flow);
+    ingest::settled(&flow).await;
     info(core, &flow, true).await
 }
 
@@ -203,6 +205,7 @@ async fn delete(core: &Arc<Core>, name: &str) -> Result<(), BrokerError> {
         .write()
         .unwrap_or_else(PoisonError::into_inner)
         .remove(name);
+    ingest::remove(core, &flow);
     let id = flow.id();
     let forgotten =
         core.blocking(move |core| flow::delete_cursors(core, &flow::cursor_prefix(id), |flow| flow == id));
@@ -223,12 +226,14 @@ pub(crate) async fn info(
 ) -> Result<FlowInfo, BrokerError> {
     let row = flow.row();
     let mut partitions = Vec::new();
-    if let Ok(source) = core.topic(&row.spec.from) {
+    if let Ok(source) = core.topic(row.spec.shown_topic()) {
         let mut stored: Option<HashMap<u32, i64>> = None;
         for partition in source.info().partitions {
             let counters = flow.counters(partition.partition);
             let cursor = match counters.cursor() {
                 Some(cursor) => cursor,
+                // What an ingest flow has let in is there, and nothing waits.
+                None if row.spec.mode == Mode::Ingest => partition.high_watermark,
                 None => {
                     if stored.is_none() {
                         let (id, topic) = (flow.id(), source.id());

@@ -33,6 +33,7 @@ mod error;
 mod flow;
 mod flows;
 mod folder;
+mod ingest;
 mod limits;
 mod meta;
 mod name;
@@ -52,11 +53,12 @@ pub use flow::{
     FlowChange, FlowInfo, FlowPartitionInfo, FlowRevision, FlowSpec, FlowStatus, Mode, OnError, Pause, Place,
 };
 pub use folder::{DataFolder, FORMAT_VERSION};
+pub use ingest::{RecordResults, RecordRun, Rejection};
 pub use limits::Limits;
 pub use name::{NAME_BYTES_MAX, check_flow_name, check_plugin_name, check_topic_name};
 pub use open_error::OpenError;
 pub use plugin::{PluginInfo, PluginKind, Upload, UploadedPlugin};
-pub use produce::ProduceTicket;
+pub use produce::{ProduceTicket, Produced};
 pub use producer_id::ProducerId;
 pub use start::Start;
 pub use subscription::{Filtered, RecordFilter};

@@ -120,6 +120,13 @@ async fn create(
             })
         })
         .await?;
+    // A topic of that name may have had a guard that outlived it.
+    let flows = core.flows();
+    let guard = flows
+        .iter()
+        .filter_map(|flow| flow.guard())
+        .find(|guard| guard.topic() == topic.name());
+    topic.set_guard(guard.cloned());
     let info = topic.info();
     core.topics
         .write()
@@ -181,6 +188,7 @@ async fn alter(
             overrides,
             config,
             partitions,
+            guard: changed.state().guard.clone(),
         });
         Ok(())
     })
@@ -203,6 +211,7 @@ async fn delete(core: &Arc<Core>, name: String) -> Result<(), BrokerError> {
         overrides: state.overrides.clone(),
         config: state.config.clone(),
         partitions: state.partitions.clone(),
+        guard: state.guard.clone(),
     });
     let id = topic.id();
     // The topic is gone for everybody. If its space cannot be given back now, the next start does it.

@@ -12,7 +12,7 @@ use weir_batch::{Batch, BatchBuilder, BatchError, bitmap};
 
 use crate::PluginKind;
 use crate::flow::collector::Collector;
-use crate::flow::policy::{Outcome, Policy, Verdict};
+use crate::flow::policy::{Outcome, Rules, Verdict};
 use judge::{Judge, failure};
 use records::{Keep, Records, as_records, check_count, rewrite};
 pub(crate) use stage::Stage;
@@ -109,7 +109,7 @@ impl Chain {
         &mut self,
         batch: Batch<'_>,
         range: Range<usize>,
-        policy: &Policy,
+        policy: &dyn Rules,
         out: &mut Collector,
     ) -> Result<Made, ChainError> {
         let (base_offset, len) = (batch.header().base_offset, batch.len());
@@ -233,7 +233,7 @@ impl Chain {
         records: &Records<'_>,
         keep: Option<&Keep>,
         base_offset: i64,
-        policy: &Policy,
+        policy: &dyn Rules,
         out: &mut Collector,
         failed: &mut Vec<FailedRecord>,
     ) -> Result<(), ChainError> {

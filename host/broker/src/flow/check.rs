@@ -1,12 +1,14 @@
 //! Whether a flow can be as it is described.
 
+use std::sync::Arc;
+
 use crate::core::Core;
 use crate::flow::dead_letter;
 use crate::flow::graph::cycle;
-use crate::flow::{FlowSpec, Mode};
+use crate::flow::{Flow, FlowSpec, Mode};
 use crate::name::{check_flow_name, check_topic_name};
 use crate::plugin::PluginRef;
-use crate::{BrokerError, ErrorKind, PluginKind};
+use crate::{BrokerError, ErrorKind, PluginKind, Start};
 
 /// Checks everything about `spec` that can be known without running it, and gives every plugin its version.
 ///
@@ -16,19 +18,16 @@ use crate::{BrokerError, ErrorKind, PluginKind};
 pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerError> {
     check_flow_name(&spec.name)?;
     check_bounds(core, &spec)?;
-    if spec.mode != Mode::Stream {
-        return Err(invalid(format!(
-            "mode {} is not there yet: use stream",
-            spec.mode.name()
-        )));
-    }
     check_topic_name(&dead_letter::topic_name(&spec.name)).map_err(|error| {
         invalid(format!(
             "the flow's name leaves no room for its dead-letter topic: {}",
             error.message
         ))
     })?;
-    core.topic(&spec.from)?;
+    match spec.mode {
+        Mode::Stream => drop(core.topic(&spec.from)?),
+        Mode::Ingest => check_ingest(&spec)?,
+    }
     for (index, name) in spec.to.iter().enumerate() {
         core.topic(name)?;
         if spec.to[..index].contains(name) {
@@ -48,13 +47,13 @@ pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerE
         let message = format!("there are {} flows, the most this broker runs", flows.len());
         return Err(BrokerError::new(ErrorKind::LimitExceeded, message));
     }
-    // Dead letters are written by a flow, too.
-    let with_letters = |spec: &FlowSpec| {
-        let mut to = spec.to.clone();
-        to.push(dead_letter::topic_name(&spec.name));
-        (spec.from.clone(), to)
-    };
-    let edges: Vec<_> = flows.iter().map(|flow| with_letters(flow.spec())).collect();
+    check_guards(&flows, &spec)?;
+    if spec.mode == Mode::Ingest {
+        return Ok(spec);
+    }
+    let with_letters = |spec: &FlowSpec| (spec.from.clone(), written(spec));
+    let streams = flows.iter().filter(|flow| flow.spec().mode == Mode::Stream);
+    let edges: Vec<_> = streams.map(|flow| with_letters(flow.spec())).collect();
     let edges = edges.iter().map(|(from, to)| (from.as_str(), to.as_slice()));
     if let Some(path) = cycle(edges, &spec.from, &with_letters(&spec).1) {
         let path = path.join(" -> ");
@@ -87,6 +86,71 @@ fn check_plugins(core: &Core, spec: &mut FlowSpec) -> Result<(), BrokerError> {
         }
         plugin.version = Some(version);
         *reference = plugin.to_string();
+    }
+    Ok(())
+}
+
+/// What only flows in front of a topic have to be.
+fn check_ingest(spec: &FlowSpec) -> Result<(), BrokerError> {
+    let message = if !spec.from.is_empty() {
+        "an ingest flow has no source: it takes what producers send; leave out the topic to read from"
+    } else if spec.to.len() != 1 {
+        "an ingest flow guards one topic: give that one alone to write to"
+    } else if spec.start != Start::Earliest {
+        "an ingest flow has no start: it takes what comes from now on"
+    } else {
+        return Ok(());
+    };
+    Err(invalid(message.to_owned()))
+}
+
+/// The topics that a flow between topics writes, and what every flow may write: its dead letters.
+fn written(spec: &FlowSpec) -> Vec<String> {
+    let mut to = match spec.mode {
+        Mode::Stream => spec.to.clone(),
+        Mode::Ingest => Vec::new(),
+    };
+    to.push(dead_letter::topic_name(&spec.name));
+    to
+}
+
+/// Every topic has one guard at most, and where there is one, only producers write.
+fn check_guards(flows: &[Arc<Flow>], spec: &FlowSpec) -> Result<(), BrokerError> {
+    let written_by = written(spec);
+    for other in flows {
+        let (name, other) = (other.name(), other.spec());
+        let message = if spec.mode == Mode::Ingest
+            && other.mode == Mode::Ingest
+            && spec.shown_topic() == other.shown_topic()
+        {
+            format!(
+                "topic '{}' has an ingest flow already, '{name}': delete that first, or make one flow of both",
+                spec.shown_topic()
+            )
+        } else if other.mode == Mode::Ingest && written_by.iter().any(|topic| topic == other.shown_topic()) {
+            format!(
+                "the flow would write to topic '{}', which ingest flow '{name}' guards: only producers write there; \
+                 choose another topic",
+                other.shown_topic()
+            )
+        } else if spec.mode == Mode::Ingest && written(other).iter().any(|topic| topic == spec.shown_topic())
+        {
+            format!(
+                "flow '{name}' writes to topic '{}': a topic with an ingest flow is written by producers alone; guard \
+                 another topic, or delete that flow first",
+                spec.shown_topic()
+            )
+        } else {
+            continue;
+        };
+        return Err(invalid(message));
+    }
+    // Its own letters are nothing that producers send.
+    if spec.mode == Mode::Ingest && written_by.iter().any(|topic| topic == spec.shown_topic()) {
+        return Err(invalid(format!(
+            "'{}' is the flow's own dead-letter topic: choose another name for the flow",
+            spec.shown_topic()
+        )));
     }
     Ok(())
 }

@@ -80,6 +80,8 @@ pub(crate) struct Collector {
     open: Vec<(usize, u32)>,
     finished: Vec<OutBatch>,
     finished_bytes: usize,
+    /// By record pushed for a plugin: the offset of its source, if somebody wants to know.
+    sources: Option<Vec<i64>>,
     /// The codec of the source batch under way.
     source_codec: Codec,
     now_ms: i64,
@@ -104,6 +106,7 @@ impl Collector {
             open: Vec::new(),
             finished: Vec::new(),
             finished_bytes: 0,
+            sources: None,
             source_codec: Codec::None,
             now_ms: 0,
         }
@@ -116,6 +119,17 @@ impl Collector {
         self.sinks.push(sink);
         self.dead_letter = true;
         self
+    }
+
+    /// The same, keeping the source of every record.
+    pub(crate) fn tracing_sources(mut self) -> Self {
+        self.sources = Some(Vec::new());
+        self
+    }
+
+    /// The offsets of the sources of what was pushed since the last time, if they were kept.
+    pub(crate) fn take_sources(&mut self) -> Vec<i64> {
+        self.sources.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether there is a topic for records that no plugin can handle.
@@ -192,7 +206,13 @@ impl Collector {
         let Some(builder) = self.open_builder(output, source_offset, key, tail.len())? else {
             return Ok(());
         };
-        builder.push_tail(timestamp_ms, tail).map_err(CollectError::Batch)
+        builder
+            .push_tail(timestamp_ms, tail)
+            .map_err(CollectError::Batch)?;
+        if let Some(sources) = &mut self.sources {
+            sources.push(source_offset);
+        }
+        Ok(())
     }
 
     /// A record of the source for the dead-letter topic: as it was, with `more` headers after its own.

@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     dropped: AtomicU64,
     skipped: AtomicU64,
     dead_lettered: AtomicU64,
+    rejected: AtomicU64,
     retried: AtomicU64,
     errors: AtomicU64,
     guest_ns: AtomicU64,
@@ -31,6 +32,7 @@ pub(crate) struct PassStats {
     pub(crate) dropped: u64,
     pub(crate) skipped: u64,
     pub(crate) dead_lettered: u64,
+    pub(crate) rejected: u64,
     pub(crate) guest_ns: u64,
 }
 
@@ -45,6 +47,7 @@ impl Counters {
             dropped: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             dead_lettered: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             guest_ns: AtomicU64::new(0),
@@ -60,6 +63,7 @@ impl Counters {
         self.skipped.fetch_add(pass.skipped, Ordering::Relaxed);
         self.dead_lettered
             .fetch_add(pass.dead_lettered, Ordering::Relaxed);
+        self.rejected.fetch_add(pass.rejected, Ordering::Relaxed);
         self.guest_ns.fetch_add(pass.guest_ns, Ordering::Relaxed);
     }
 
@@ -95,6 +99,7 @@ impl Counters {
             dropped: load(&self.dropped),
             skipped: load(&self.skipped),
             dead_lettered: load(&self.dead_lettered),
+            rejected: load(&self.rejected),
             retried: load(&self.retried),
             errors: load(&self.errors),
             guest_ns: load(&self.guest_ns),

@@ -25,7 +25,7 @@ pub(crate) mod header {
     pub(crate) const TOPIC: &str = "weir-topic";
     /// The source partition.
     pub(crate) const PARTITION: &str = "weir-partition";
-    /// The record's offset there.
+    /// The record's offset there; not there for a record that an ingest flow did not let in.
     pub(crate) const OFFSET: &str = "weir-offset";
     /// Why, in words.
     pub(crate) const REASON: &str = "weir-reason";
@@ -56,6 +56,29 @@ pub(crate) fn send(
     failed: &[FailedRecord],
     out: &mut Collector,
 ) -> Result<(), String> {
+    send_letters(place, true, batch, failed, out)
+}
+
+/// The same for records that are not stored, and so have no offset.
+///
+/// # Errors
+/// As [`send`].
+pub(crate) fn send_unstored(
+    place: &Place<'_>,
+    batch: Batch<'_>,
+    failed: &[FailedRecord],
+    out: &mut Collector,
+) -> Result<(), String> {
+    send_letters(place, false, batch, failed, out)
+}
+
+fn send_letters(
+    place: &Place<'_>,
+    stored: bool,
+    batch: Batch<'_>,
+    failed: &[FailedRecord],
+    out: &mut Collector,
+) -> Result<(), String> {
     let mut letters = failed
         .iter()
         .filter(|failed| failed.verdict == Verdict::DeadLetter)
@@ -77,9 +100,11 @@ pub(crate) fn send(
             (header::FLOW, place.flow),
             (header::TOPIC, place.topic),
             (header::PARTITION, partition.as_str()),
-            (header::OFFSET, offset_text.as_str()),
             (header::REASON, reason.as_str()),
         ];
+        if stored {
+            headers.insert(3, (header::OFFSET, offset_text.as_str()));
+        }
         if let Some(plugin) = &letter.plugin {
             headers.insert(1, (header::PLUGIN, plugin.as_str()));
         }

@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 
 use crate::flow::counters::Counters;
 use crate::flow::log::FlowLog;
-use crate::flow::{FlowSpec, FlowStatus, Pause};
+use crate::flow::{FlowSpec, FlowStatus, Mode, Pause};
+use crate::ingest::Guard;
 use crate::meta::FlowRow;
 
 /// A flow of this broker.
@@ -22,6 +23,8 @@ pub(crate) struct Flow {
     /// Source partitions in which it waits for something, and for what.
     waiting: Mutex<BTreeMap<u32, String>>,
     log: Arc<FlowLog>,
+    /// What stands in front of the topic of an ingest flow.
+    guard: Option<Arc<Guard>>,
     /// What runs it. Taken and replaced only by whoever changes flows.
     running: Mutex<Option<Running>>,
 }
@@ -35,11 +38,17 @@ pub(crate) struct Running {
 impl Flow {
     pub(crate) fn new(row: FlowRow, log_lines_max: usize) -> Self {
         let status = row.pause.clone().map_or(FlowStatus::Starting, FlowStatus::Paused);
+        let status = watch::Sender::new(status);
+        let guard = (row.spec.mode == Mode::Ingest).then(|| {
+            let (name, topic) = (row.spec.name.clone(), row.spec.shown_topic().to_owned());
+            Arc::new(Guard::new(name, topic, status.subscribe()))
+        });
         Self {
             id: row.id,
             spec: row.spec.clone(),
             row: Mutex::new(row),
-            status: watch::Sender::new(status),
+            status,
+            guard,
             counters: Mutex::default(),
             waiting: Mutex::default(),
             log: Arc::new(FlowLog::new(log_lines_max)),
@@ -71,6 +80,11 @@ impl Flow {
 
     pub(crate) fn row(&self) -> FlowRow {
         lock(&self.row).clone()
+    }
+
+    /// What stands in front of the topic of an ingest flow; `None` for any other.
+    pub(crate) fn guard(&self) -> Option<&Arc<Guard>> {
+        self.guard.as_ref()
     }
 
     pub(crate) fn log(&self) -> &Arc<FlowLog> {

@@ -17,7 +17,7 @@ pub struct FlowInfo {
     pub status: FlowStatus,
     /// The topic that records go to which its plugins cannot handle, once there is one.
     pub dead_letter: Option<String>,
-    /// Its progress in every partition of the source topic.
+    /// Its progress in every partition of the source topic, or of the topic that an ingest flow guards.
     pub partitions: Vec<FlowPartitionInfo>,
     /// The last lines its plugins logged, oldest first; empty in lists.
     pub log: Vec<String>,
@@ -49,6 +49,8 @@ pub struct FlowPartitionInfo {
     pub skipped: u64,
     /// Records that no plugin could handle and that went to the dead-letter topic.
     pub dead_lettered: u64,
+    /// Records that an ingest flow refused.
+    pub rejected: u64,
     /// Times a record was tried again.
     pub retried: u64,
     /// Times the flow stopped on an error in this partition.

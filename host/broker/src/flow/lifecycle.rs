@@ -10,6 +10,7 @@ use crate::core::Core;
 use crate::flow::cursor::{self, CursorRow};
 use crate::flow::recovery::Recovery;
 use crate::flow::{Flow, supervisor};
+use crate::ingest;
 use crate::meta::FlowRow;
 
 /// Takes up the flows as they are stored and starts those that are not paused.
@@ -33,10 +34,17 @@ pub(crate) async fn start_all(core: &Arc<Core>, rows: Vec<FlowRow>) {
     if let Err(error) = swept.await {
         tracing::warn!("cursors of deleted flows could not be removed: {error}");
     }
-    for flow in flows {
+    // Before anything is started, let alone produced: what a flow guards is never open without it.
+    for flow in &flows {
+        ingest::install(core, flow);
+    }
+    for flow in &flows {
         if flow.row().pause.is_none() {
-            supervisor::start(core, &flow);
+            supervisor::start(core, flow);
         }
+    }
+    for flow in &flows {
+        ingest::settled(flow).await;
     }
 }
 

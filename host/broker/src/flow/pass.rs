@@ -16,7 +16,7 @@ use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
 use crate::flow::dead_letter;
 use crate::flow::failure::{Failure, sample};
-use crate::flow::policy::{FailuresInRow, Outcome, Policy, Verdict};
+use crate::flow::policy::{FailuresInRow, Outcome, Policy, Rules, Verdict};
 use crate::flow::work::FlowWork;
 
 /// A pass ends at the next batch after this time: other flows have their turn, and a flow that stops stops soon.

@@ -32,6 +32,16 @@ pub(crate) enum Verdict {
     Retry,
     /// The flow stops in front of the record until it is resumed.
     Pause,
+    /// The record is refused before it is stored, for good.
+    Reject,
+    /// The record is refused before it is stored; it may be sent again later.
+    Defer,
+}
+
+/// What is done about records that plugins cannot handle.
+pub(crate) trait Rules {
+    /// What is done about a record that failed so, at this offset of its source.
+    fn judge(&self, outcome: Outcome, offset: i64) -> Verdict;
 }
 
 impl Verdict {
@@ -49,8 +59,8 @@ pub(crate) struct Policy {
     pub(crate) given_up: Option<i64>,
 }
 
-impl Policy {
-    pub(crate) fn judge(&self, outcome: Outcome, offset: i64) -> Verdict {
+impl Rules for Policy {
+    fn judge(&self, outcome: Outcome, offset: i64) -> Verdict {
         let given_up = self.given_up == Some(offset);
         match (outcome, self.on_error) {
             // What the plugin asks for itself, it gets, whatever the flow does about other failures.

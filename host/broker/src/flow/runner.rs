@@ -458,7 +458,10 @@ impl Drive<'_> {
                 match failure.verdict {
                     Verdict::Retry => Attempt::RetryRecord(place, failure.reason),
                     Verdict::DeadLetter => Attempt::MakeDeadLetter,
-                    Verdict::Skip | Verdict::Pause => Attempt::Pause(failure.reason, Some(place)),
+                    // The last two are not for what is stored already.
+                    Verdict::Skip | Verdict::Pause | Verdict::Reject | Verdict::Defer => {
+                        Attempt::Pause(failure.reason, Some(place))
+                    }
                 }
             }
         }

@@ -11,17 +11,17 @@ use crate::Start;
 pub struct FlowSpec {
     /// The flow's name, by the rules for topics.
     pub name: String,
-    /// The topic it reads.
+    /// The topic it reads; empty for an ingest flow, which takes what producers send.
     pub from: String,
     /// The plugins a record goes through, in order: `name@version`, or `name` for the newest version at creation.
     pub plugins: Vec<String>,
     /// The topics it writes. The last transform of the chain chooses among them per record; a flow of filters alone
-    /// writes what it keeps to every one.
+    /// writes what it keeps to every one. An ingest flow has one: the topic it guards.
     pub to: Vec<String>,
     /// What the plugins of the chain are set up with. A key `NAME.key`, where NAME is the name (without version) of a plugin
     /// of the chain, goes to that plugin alone, as `key`; every other key goes to every plugin as it is.
     pub config: BTreeMap<String, String>,
-    /// Where in the source topic it begins.
+    /// Where in the source topic it begins; nowhere but at [`Start::Earliest`] for an ingest flow.
     pub start: Start,
     /// What happens to a record that a plugin cannot handle.
     pub on_error: OnError,
@@ -30,6 +30,32 @@ pub struct FlowSpec {
 }
 
 impl FlowSpec {
+    /// An ingest flow `name` of `plugins` that guards `topic` and refuses what fails.
+    pub fn ingest(
+        name: impl Into<String>,
+        plugins: impl IntoIterator<Item = impl Into<String>>,
+        topic: impl Into<String>,
+    ) -> Self {
+        Self {
+            mode: Mode::Ingest,
+            ..Self::new(name, "", plugins, [topic])
+        }
+    }
+
+    /// The topics it needs: all that it reads and writes.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &String> {
+        let from = (self.mode == Mode::Stream).then_some(&self.from);
+        self.to.iter().chain(from)
+    }
+
+    /// The topic whose partitions its progress is shown for.
+    pub(crate) fn shown_topic(&self) -> &str {
+        match self.mode {
+            Mode::Stream => &self.from,
+            Mode::Ingest => self.to.first().map_or("", String::as_str),
+        }
+    }
+
     /// A flow `name` of `plugins` between topics, from the earliest record on, that pauses on an error.
     pub fn new(
         name: impl Into<String>,
@@ -52,6 +78,9 @@ impl FlowSpec {
 
 /// What happens to a record that a plugin cannot handle: the plugin says so, the call traps or breaks a limit, or what comes
 /// out is too large for the sink.
+///
+/// An ingest flow never stops at a record. With `Pause` and `Retry` it refuses it, with the reason, and its producer hears of
+/// that for this very record; after `Retry` it may send it again.
 ///
 /// A plugin that asks for a record to go to the dead-letter topic, or to be tried again, gets that whatever is set here; this
 /// is what happens when trying again does not help.
@@ -82,7 +111,7 @@ impl OnError {
     }
 }
 
-/// Where in a record's life the plugins run. Only [`Mode::Stream`] is accepted so far.
+/// Where in a record's life the plugins run.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {

@@ -12,7 +12,8 @@ use crate::flow::handle::Running;
 use crate::flow::log::FlowLog;
 use crate::flow::runner::{Runner, gone_reason};
 use crate::flow::work::FlowWork;
-use crate::flow::{Flow, FlowSpec, FlowStatus, Pause};
+use crate::flow::{Flow, FlowSpec, FlowStatus, Mode, Pause};
+use crate::ingest;
 use crate::meta::FlowRow;
 use crate::plugin::PluginRef;
 use crate::{BrokerError, ErrorKind, Topic};
@@ -40,8 +41,12 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self) {
-        let pause = match self.prepare().await {
-            Ok((work, source, sinks)) => self.watch_over(work, source, sinks).await,
+        let ended = match self.flow.spec().mode {
+            Mode::Stream => self.stream().await,
+            Mode::Ingest => self.ingest().await,
+        };
+        let pause = match ended {
+            Ok(pause) => pause,
             Err(error) if error.kind == ErrorKind::ShuttingDown => None,
             Err(error) => Some(pause(error.message)),
         };
@@ -49,6 +54,23 @@ impl Supervisor {
         if let Some(pause) = pause {
             self.pause(pause).await;
         }
+    }
+
+    /// Runs a flow between topics. Returns why it has to pause; `None` if it was told to stop.
+    async fn stream(&mut self) -> Result<Option<Pause>, BrokerError> {
+        let (work, source, sinks) = self.prepare().await?;
+        Ok(self.watch_over(work, source, sinks).await)
+    }
+
+    /// The same for a flow in front of a topic.
+    async fn ingest(&mut self) -> Result<Option<Pause>, BrokerError> {
+        let spec = self.flow.spec();
+        let name = spec.shown_topic();
+        let topic = self.core.topic(name);
+        let topic = topic.map_err(|_| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name)))?;
+        let work = Arc::new(load(&self.core, spec, Arc::clone(self.flow.log())).await?);
+        let ended = ingest::run(&self.core, &self.flow, work, topic, &mut self.stop).await;
+        Ok(ended.map(pause))
     }
 
     /// Everything the runners need.

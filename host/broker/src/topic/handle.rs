@@ -10,6 +10,7 @@ use weir_log::{Append, Entry, Log, Partition};
 use crate::batch;
 use crate::clock::now_ms;
 use crate::error::append_error;
+use crate::ingest::Guard;
 use crate::produce::ProduceTicket;
 use crate::topic::{Durability, PartitionInfo, TopicConfig, TopicInfo, TopicPartition};
 use crate::{BrokerError, ErrorKind};
@@ -36,6 +37,8 @@ pub(crate) struct TopicState {
     pub(crate) overrides: BTreeMap<String, String>,
     pub(crate) config: TopicConfig,
     pub(crate) partitions: Vec<Partition>,
+    /// What everything goes through that producers send.
+    pub(crate) guard: Option<Arc<Guard>>,
 }
 
 impl Topic {
@@ -103,7 +106,8 @@ impl Topic {
     /// # Errors
     /// [`ErrorKind::UnknownTopicOrPartition`]; [`ErrorKind::MessageTooLarge`], [`ErrorKind::CorruptMessage`],
     /// [`ErrorKind::InvalidRecord`] and [`ErrorKind::UnsupportedCompression`] for the batch itself;
-    /// [`ErrorKind::StorageFull`] and [`ErrorKind::ShuttingDown`] when it can be tried again. Errors that show only
+    /// [`ErrorKind::StorageFull`] and [`ErrorKind::ShuttingDown`] when it can be tried again, and
+    /// [`ErrorKind::FlowNotRunning`] while the topic has an ingest flow that does not run. Errors that show only
     /// when it is appended come from the ticket.
     pub async fn produce(&self, partition: u32, batch: BytesMut) -> Result<ProduceTicket, BrokerError> {
         let at = |error: BrokerError| error.at_partition(partition);
@@ -126,6 +130,9 @@ impl Topic {
             batch::admit(batch, &state.config, unpacked_bytes_max, now_ms())
         };
         let batch = admitted.map_err(at)?;
+        if let Some(guard) = &state.guard {
+            return guard.submit(self, partition, batch).await.map_err(at);
+        }
         let durability = log_durability(state.config.durability);
         let entry = Entry {
             appends: vec![Append { partition: id, batch }],
@@ -175,6 +182,19 @@ impl Topic {
 
     pub(crate) fn set_state(&self, state: TopicState) {
         self.0.state.send_replace(Arc::new(state));
+    }
+
+    /// Changes what stands in front of the topic.
+    pub(crate) fn set_guard(&self, guard: Option<Arc<Guard>>) {
+        self.0.state.send_modify(|state| {
+            *state = Arc::new(TopicState {
+                deleted: state.deleted,
+                overrides: state.overrides.clone(),
+                config: state.config.clone(),
+                partitions: state.partitions.clone(),
+                guard,
+            });
+        });
     }
 
     pub(crate) fn log(&self) -> &Log {

@@ -7,6 +7,7 @@
 
 mod faults;
 mod flows;
+mod ingest;
 mod plugins;
 mod produce;
 mod subscriptions;

@@ -5,13 +5,13 @@ use weir_batch::frame::Entry;
 
 use crate::flow::chain::{ChainError, FailedRecord};
 use crate::flow::collector::Collector;
-use crate::flow::policy::{Outcome, Policy, Verdict};
+use crate::flow::policy::{Outcome, Rules, Verdict};
 
 /// Judges the records that a plugin could not handle.
 pub(super) struct Judge<'a> {
     pub(super) plugin: Option<&'a str>,
     pub(super) base_offset: i64,
-    pub(super) policy: &'a Policy,
+    pub(super) policy: &'a dyn Rules,
     pub(super) out: &'a Collector,
 }
 

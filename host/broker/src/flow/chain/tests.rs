@@ -7,6 +7,7 @@ use crate::flow::OnError;
 use crate::flow::collector::Sink;
 use crate::flow::collector::tests::sink;
 use crate::flow::guest::Guest;
+use crate::flow::policy::Policy;
 
 /// A guest made of closures over the records' values.
 struct Fake {

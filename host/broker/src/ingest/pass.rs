@@ -1,0 +1,389 @@
+//! One batch through the chain, before it is stored.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use weir_batch::{Batch, BatchError, Codec, bitmap, set_base_offset};
+
+use crate::clock::now_ms;
+use crate::flow::collector::{Collector, OutBatch, Sink};
+use crate::flow::counters::PassStats;
+use crate::flow::policy::{FailuresInRow, Outcome, Rules, Verdict};
+use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, bisect, dead_letter};
+use crate::ingest::RecordResults;
+use crate::ingest::letters::Target;
+use crate::ingest::results::Gathered;
+use crate::ingest::rules::IngestRules;
+use crate::{BrokerError, ErrorKind, OnError};
+
+/// Finding records that fail takes time: after this long, others have their turn before it goes on.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// One batch on its way through the chain; as far as it has come, from turn to turn.
+pub(super) struct IngestPass {
+    work: Arc<FlowWork>,
+    rules: IngestRules,
+    topic: String,
+    partition: u32,
+    unpacked_bytes_max: usize,
+    /// As it was sent, from offset 0 on: a record's index is its offset.
+    batch: BytesMut,
+    /// The same uncompressed, if it is not.
+    unpacked: Vec<u8>,
+    collector: Collector,
+    letter_topic: Option<u32>,
+    /// The first record that is not judged yet.
+    next: usize,
+    /// Of a chain of filters: the records that are kept.
+    kept: Vec<u8>,
+    /// What the plugins could not handle.
+    failed: Vec<FailedRecord>,
+    failures: FailuresInRow,
+    stats: PassStats,
+}
+
+/// How far a turn has come.
+pub(super) enum Step {
+    /// There is more to do.
+    More(Box<IngestPass>),
+    /// The batch, all of which is to be done again once there is a dead-letter topic.
+    NoDeadLetter(BytesMut),
+    Done(Made),
+    /// The plugins do not start: why.
+    Unable(String),
+    /// The batch as a whole cannot be stored.
+    Refused(BrokerError),
+}
+
+/// What has become of a batch.
+pub(super) struct Made {
+    pub(super) output: Output,
+    pub(super) letters: Vec<OutBatch>,
+    pub(super) letters_to: Option<Target>,
+    /// Producer id, epoch and base sequence of the batch, if its producer has an id.
+    pub(super) sequence: Option<(i64, i16, i32)>,
+    /// Records that were sent.
+    pub(super) records: u32,
+    pub(super) stats: PassStats,
+}
+
+/// What is to be stored.
+pub(super) enum Output {
+    /// The batch as it was sent.
+    Untouched(BytesMut),
+    /// This instead.
+    Changed {
+        batches: Vec<BytesMut>,
+        records: Option<Box<RecordResults>>,
+    },
+}
+
+impl IngestPass {
+    /// `batch` was [checked](crate::batch::admit). Its outputs are for the first of the sinks, which is of one partition, as
+    /// is the second, for dead letters.
+    pub(super) fn new(
+        work: Arc<FlowWork>,
+        on_error: OnError,
+        (topic, partition): (String, u32),
+        mut batch: BytesMut,
+        unpacked_bytes_max: usize,
+        (sink, letters): (Sink, Option<Sink>),
+    ) -> Self {
+        // Its header was parsed before.
+        let _ = set_base_offset(&mut batch, 0);
+        let letter_topic = letters.as_ref().map(|sink| sink.shape.topic);
+        let mut collector = Collector::new(vec![sink], 0, Vec::new()).tracing_sources();
+        if let Some(letters) = letters {
+            collector = collector.with_dead_letter(letters);
+        }
+        Self {
+            work,
+            rules: IngestRules { on_error },
+            topic,
+            partition,
+            unpacked_bytes_max,
+            batch,
+            unpacked: Vec::new(),
+            collector,
+            letter_topic,
+            next: 0,
+            kept: Vec::new(),
+            failed: Vec::new(),
+            failures: FailuresInRow::default(),
+            stats: PassStats::default(),
+        }
+    }
+
+    /// Goes on for one turn. Blocks on guests.
+    pub(super) fn run(mut self: Box<Self>) -> Step {
+        let bytes = std::mem::take(&mut self.batch);
+        let mut unpacked = std::mem::take(&mut self.unpacked);
+        let batch = match self.unpack(&bytes, &mut unpacked) {
+            Ok(batch) => batch,
+            Err(error) => return Step::Refused(unreadable(&error)),
+        };
+        let mut chain = match self.work.chain() {
+            Ok(chain) => chain,
+            Err((plugin, error)) => return Step::Unable(format!("plugin {plugin} does not start: {error}")),
+        };
+        let selects = chain.only_selects();
+        self.kept.resize(bitmap::byte_len(batch.len()), 0);
+        let rest = self.next..batch.len();
+        self.collector.begin_batch(bytes_codec(&bytes), now_ms());
+        let mut run = Run {
+            pass: &mut self,
+            chain: &mut chain,
+            batch,
+            selects,
+            began: Instant::now(),
+        };
+        let halt = bisect(&mut run, rest).err();
+        self.work.rest(chain);
+        match halt {
+            Some(Halt::Enough(next)) => {
+                self.next = next;
+                (self.batch, self.unpacked) = (bytes, unpacked);
+                Step::More(self)
+            }
+            Some(Halt::Homeless) => Step::NoDeadLetter(bytes),
+            Some(Halt::Lost(reason)) => Step::Refused(too_large(&reason)),
+            None | Some(Halt::GivenUp) => match self.finish(batch, selects) {
+                Ok(mut made) => {
+                    if matches!(&made.output, Output::Untouched(_)) {
+                        made.output = Output::Untouched(bytes);
+                    }
+                    Step::Done(made)
+                }
+                Err(error) => Step::Refused(error),
+            },
+        }
+    }
+
+    /// The batch without compression: `unpacked` if it holds it already.
+    fn unpack<'a>(&self, bytes: &'a [u8], unpacked: &'a mut Vec<u8>) -> Result<Batch<'a>, BatchError> {
+        let batch = Batch::parse_trusted(bytes)?;
+        if batch.codec() == Codec::None {
+            return Ok(batch);
+        }
+        if unpacked.is_empty() {
+            batch.decompress(unpacked, self.unpacked_bytes_max)?;
+        }
+        Batch::parse_trusted(unpacked)
+    }
+
+    /// Everything is judged: makes of it what is to be stored. What is untouched is left for the caller to put in.
+    fn finish(&mut self, batch: Batch<'_>, selects: bool) -> Result<Made, BrokerError> {
+        let header = *batch.header();
+        let len = batch.len();
+        let sequence = header.has_producer().then_some((
+            header.producer_id,
+            header.producer_epoch,
+            header.base_sequence,
+        ));
+        self.stats.records_in = len as u64;
+        self.stats.bytes_in = header.batch_len as u64;
+        let mut made = Made {
+            output: Output::Untouched(BytesMut::new()),
+            letters: Vec::new(),
+            letters_to: None,
+            sequence,
+            records: len as u32,
+            stats: self.stats,
+        };
+        if selects && self.failed.is_empty() && bitmap::count_ones(&self.kept) == len {
+            made.stats.records_out = len as u64;
+            made.stats.bytes_out = header.batch_len as u64;
+            return Ok(made);
+        }
+        self.failed.sort_by_key(|failed| failed.index);
+        if selects {
+            for (index, record) in batch.records().map_err(|error| unreadable(&error))?.enumerate() {
+                if bitmap::get(&self.kept, index) {
+                    let pushed =
+                        self.collector
+                            .push(0, index as i64, record.timestamp(), None, record.tail());
+                    pushed.map_err(|error| too_large(&error.to_string()))?;
+                }
+            }
+        }
+        let records = self.gather(len, &mut made.stats);
+        let place = dead_letter::Place {
+            flow: self.work.flow(),
+            topic: &self.topic,
+            partition: self.partition,
+        };
+        dead_letter::send_unstored(&place, batch, &self.failed, &mut self.collector)
+            .map_err(|reason| too_large(&reason))?;
+        let out = self
+            .collector
+            .take()
+            .map_err(|error| too_large(&error.to_string()))?;
+        let mut batches = Vec::new();
+        for batch in out {
+            if Some(batch.partition.topic) == self.letter_topic {
+                made.letters.push(batch);
+            } else {
+                made.stats.records_out += u64::from(batch.records);
+                made.stats.bytes_out += batch.batch.len() as u64;
+                batches.push(batch.batch);
+            }
+        }
+        made.output = Output::Changed { batches, records };
+        Ok(made)
+    }
+
+    /// What became of each of the `len` records.
+    fn gather(&mut self, len: usize, stats: &mut PassStats) -> Option<Box<RecordResults>> {
+        let mut outputs = vec![(0_u32, 0_u32); len];
+        for (at, source) in self.collector.take_sources().into_iter().enumerate() {
+            // The sources are records of this batch, by their indices.
+            let (first, count) = &mut outputs[source as usize];
+            if *count == 0 {
+                *first = at as u32;
+            }
+            *count += 1;
+        }
+        let mut gathered = Gathered::default();
+        let mut failed = self.failed.iter().peekable();
+        for (index, (first, count)) in outputs.into_iter().enumerate() {
+            let failure = failed.next_if(|failed| failed.index == index);
+            match failure.map(|failure| (failure.verdict, &failure.reason)) {
+                Some((Verdict::DeadLetter, _)) => {
+                    stats.dead_lettered += 1;
+                    gathered.dropped();
+                }
+                Some((Verdict::Skip, _)) => {
+                    stats.skipped += 1;
+                    gathered.dropped();
+                }
+                Some((verdict, reason)) => {
+                    stats.rejected += 1;
+                    gathered.rejected(matches!(verdict, Verdict::Defer | Verdict::Retry), reason);
+                }
+                None if count == 0 => {
+                    stats.dropped += 1;
+                    gathered.dropped();
+                }
+                None => gathered.stored(first, count),
+            }
+        }
+        gathered.finish()
+    }
+}
+
+/// Where a turn ends early.
+enum Halt {
+    /// Before this record, for want of time.
+    Enough(usize),
+    /// At a record that is for the dead-letter topic, which is not there.
+    Homeless,
+    /// Too many records failed: the rest is not even tried.
+    GivenUp,
+    /// Outputs cannot be gathered.
+    Lost(String),
+}
+
+/// The records of a batch on their way through the chain.
+struct Run<'a> {
+    pass: &'a mut IngestPass,
+    chain: &'a mut Chain,
+    batch: Batch<'a>,
+    selects: bool,
+    began: Instant,
+}
+
+impl Bisect for Run<'_> {
+    type Halt = Halt;
+
+    fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, Halt> {
+        let pass = &mut *self.pass;
+        let end = range.end;
+        if self.selects {
+            match self.chain.select(self.batch, range, &mut pass.kept) {
+                Ok(guest_ns) => pass.stats.guest_ns += guest_ns,
+                Err(error) => return Ok(Err(error)),
+            }
+        } else {
+            match self
+                .chain
+                .run(self.batch, range, &pass.rules, &mut pass.collector)
+            {
+                Ok(made) => {
+                    pass.stats.guest_ns += made.stats.guest_ns;
+                    pass.failed.extend(made.failed);
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        pass.failures.worked();
+        self.pause_at(end).map(Ok)
+    }
+
+    fn blame(&mut self, culprit: Culprit) -> Result<(), Halt> {
+        let Culprit {
+            index,
+            plugin,
+            mut reason,
+            slow,
+        } = culprit;
+        let verdict = self.pass.rules.judge(Outcome::Trap, index as i64);
+        if verdict == Verdict::DeadLetter && !self.pass.collector.has_dead_letter() {
+            return Err(Halt::Homeless);
+        }
+        let too_many = self.pass.failures.failed(slow);
+        // What fails all the time is not tried for ever: the rest of the batch fares as these records did.
+        let last = if too_many { self.batch.len() } else { index + 1 };
+        for index in index..last {
+            self.pass.failed.push(FailedRecord {
+                index,
+                plugin: plugin.clone(),
+                reason: reason.clone(),
+                verdict,
+            });
+            if too_many && index + 1 < last && !reason.starts_with(TOO_MANY) {
+                reason = format!("{TOO_MANY}: {reason}");
+            }
+        }
+        if too_many {
+            return Err(Halt::GivenUp);
+        }
+        self.pause_at(index + 1)
+    }
+
+    fn stop(&mut self, _: FailedRecord) -> Halt {
+        // Nothing stops an ingest flow but the want of a dead-letter topic.
+        Halt::Homeless
+    }
+
+    fn lost(&mut self, reason: String) -> Halt {
+        Halt::Lost(reason)
+    }
+}
+
+/// How the reason of records begins that were not tried any more.
+const TOO_MANY: &str = "too many records of the batch failed one after the other; the last one";
+
+impl Run<'_> {
+    /// Ends the turn before record `next` if it has taken long enough and that is not the end.
+    fn pause_at(&self, next: usize) -> Result<(), Halt> {
+        if next < self.batch.len() && self.began.elapsed() >= SLICE {
+            return Err(Halt::Enough(next));
+        }
+        Ok(())
+    }
+}
+
+/// The codec of a batch that was parsed before.
+fn bytes_codec(bytes: &[u8]) -> Codec {
+    Batch::parse_trusted(bytes).map_or(Codec::None, |batch| batch.codec())
+}
+
+fn unreadable(error: &BatchError) -> BrokerError {
+    BrokerError::new(ErrorKind::InvalidRecord, format!("the batch is refused: {error}"))
+}
+
+fn too_large(reason: &str) -> BrokerError {
+    BrokerError::new(ErrorKind::MessageTooLarge, reason)
+}
