@@ -7,7 +7,7 @@ use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::{self, Flow, REVISIONS_MAX};
 use crate::meta::FlowRow;
-use crate::{Broker, BrokerError, ErrorKind, FlowChange, FlowInfo, FlowRevision, FlowSpec};
+use crate::{Broker, BrokerError, ErrorKind, FlowChange, FlowInfo, FlowRevision, FlowSpec, Mode, ingest};
 
 impl Broker {
     /// Has a flow run other versions of its plugins, or with other settings. What runs is stopped where a batch ends, and what
@@ -116,8 +116,11 @@ async fn replace(
         "info",
         &format!("revision {number}: {}", revised.spec().plugins.join(" -> ")),
     );
+    // What is on its way to an ingest flow's topic meanwhile is refused, and its producers send it again.
+    ingest::install(core, &revised);
     if runs {
         flow::start(core, &revised);
+        ingest::settled(&revised).await;
     }
     tracing::info!(flow = revised.name(), revision = number, "flow changed");
     info(core, &revised, true).await
@@ -130,9 +133,10 @@ async fn store(
     spec: FlowSpec,
     back_to: Option<u32>,
 ) -> Result<FlowRow, BrokerError> {
-    let (id, source_topic) = (stopped.id, core.topic(&spec.from).map(|topic| topic.id()));
+    let id = stopped.id;
     let mut from = Vec::new();
-    if let (Ok(source_topic), Ok(source)) = (source_topic, core.topic(&spec.from)) {
+    if let Ok(source) = core.topic(spec.shown_topic()) {
+        let source_topic = source.id();
         let progress = core
             .blocking(move |core| flow::stored_progress(core, id, source_topic))
             .await?;
@@ -145,10 +149,11 @@ async fn store(
                 );
                 return Err(BrokerError::new(ErrorKind::Storage, message));
             }
-            from.push(progress.map_or_else(
-                || start_offset(stopped, source_topic, partition),
-                |progress| progress.position,
-            ));
+            from.push(match (spec.mode, progress) {
+                (Mode::Ingest, _) => source.partition(partition)?.high_watermark(),
+                (Mode::Stream, Some(progress)) => progress.position,
+                (Mode::Stream, None) => start_offset(stopped, source_topic, partition),
+            });
         }
     }
     let mut row = stopped.clone();
