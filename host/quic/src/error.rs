@@ -37,6 +37,7 @@ fn code(kind: ErrorKind) -> ErrorCode {
         ErrorKind::PluginTooLarge => ErrorCode::PluginTooLarge,
         ErrorKind::PluginInUse => ErrorCode::PluginInUse,
         ErrorKind::PluginFailed => ErrorCode::PluginFailed,
+        ErrorKind::FlowNotRunning => ErrorCode::FlowNotRunning,
         ErrorKind::UnknownFlow => ErrorCode::UnknownFlow,
         ErrorKind::FlowAlreadyExists => ErrorCode::FlowAlreadyExists,
         ErrorKind::InvalidFlow => ErrorCode::InvalidFlow,

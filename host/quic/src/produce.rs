@@ -24,6 +24,7 @@ pub(crate) async fn serve(
     mut writer: StreamWriter,
     context: Arc<Context>,
 ) {
+    let record_results = open.record_results;
     let (topic, opened) = match opened(open, &context).await {
         Ok(opened) => opened,
         Err(error) => return refuse(reader, writer, error).await,
@@ -37,7 +38,7 @@ pub(crate) async fn serve(
     let (pending, answers) = mpsc::channel(opened.window_frames as usize);
     let window = Window::new(opened.window_bytes);
     let last = {
-        let mut acks = std::pin::pin!(acks::write(&mut writer, answers));
+        let mut acks = std::pin::pin!(acks::write(&mut writer, answers, record_results));
         let last = tokio::select! {
             biased;
             // The client does not want its acks any more.

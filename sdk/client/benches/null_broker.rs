@@ -300,6 +300,7 @@ async fn answer(mut sender: SendStream, mut receiver: RecvStream) -> Option<()> 
                             base_offset: offset,
                             log_start_offset: 0,
                             duplicate: false,
+                            records: None,
                             error: None,
                         };
                         ack.encode_into(&mut acks).ok()?;

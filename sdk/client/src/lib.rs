@@ -91,7 +91,9 @@ pub use client::{Client, ClientBuilder, DEFAULT_BROKER};
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerRecord, RecordBatch};
 pub use error::Error;
 pub use payload::Payload;
-pub use producer::{Deliveries, Delivery, ProduceError, Producer, ProducerBuilder, RecordMetadata};
+pub use producer::{
+    Deliveries, Delivery, ProduceError, Producer, ProducerBuilder, RecordFate, RecordMetadata,
+};
 pub use record::Record;
 pub use weir_batch::{BatchBuilder, Codec};
 pub use weir_protocol::{

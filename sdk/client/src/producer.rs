@@ -23,6 +23,7 @@ mod partition_flight;
 mod partitioner;
 mod pipeline;
 mod produce_error;
+mod record_fates;
 mod sent_batch;
 mod shared;
 mod stream;
@@ -30,7 +31,7 @@ mod stream;
 pub use builder::ProducerBuilder;
 pub use deliveries::Deliveries;
 pub use delivery::Delivery;
-pub use metadata::RecordMetadata;
+pub use metadata::{RecordFate, RecordMetadata};
 pub use produce_error::ProduceError;
 
 /// Records taken from an iterator at once.
@@ -181,7 +182,7 @@ impl Producer {
     /// # Errors
     /// As [`send`](Self::send); [`ProduceError::InvalidRecord`] for a batch without records.
     pub async fn send_batch(&self, partition: u32, batch: BatchBuilder) -> Result<Deliveries, ProduceError> {
-        let records = batch.len() as u64;
+        let records = batch.len() as u32;
         let mut batch = Some(batch);
         let mut append = |in_turn| {
             let mut accumulator = self.handle.0.accumulator();
@@ -189,7 +190,7 @@ impl Producer {
             drop(accumulator);
             self.wake_if(&accepted);
             let mut deliveries = Deliveries::new();
-            deliveries.add(accepted.batch, records);
+            deliveries.add(accepted.batch, accepted.index, records);
             Ok(deliveries)
         };
         match append(false) {
@@ -279,7 +280,7 @@ impl Producer {
             ) {
                 Ok(accepted) => {
                     wake |= accepted.wake;
-                    deliveries.add(accepted.batch, 1);
+                    deliveries.add(accepted.batch, accepted.index, 1);
                     *rest = others;
                 }
                 Err(error) => {

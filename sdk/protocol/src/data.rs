@@ -1,5 +1,7 @@
 //! Headers of the data frames: what stands in front of the raw batches.
 
+mod results;
+
 use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 
@@ -7,6 +9,8 @@ use crate::{
     ControlError, FRAME_HEADER_LEN, FrameHeader, FrameKind, WireError, control::encode_body_into,
     decode_control,
 };
+
+pub use results::{RecordResults, RecordRun, Rejection};
 
 /// Bytes of a [`ProduceHeader`].
 pub const PRODUCE_HEADER_LEN: usize = 8;
@@ -52,24 +56,30 @@ impl ProduceHeader {
 }
 
 /// The body of an [`FrameKind::Ack`] frame: `[error code u16][flags u16][partition u32][base offset i64]
-/// [log start offset i64][reserved u64 = 0]`, and, if the error code is not zero, a [`WireError`] in CBOR.
+/// [log start offset i64][reserved u64 = 0]`, and, if the error code is not zero, a [`WireError`] in CBOR; if it is zero and
+/// flag bit 1 is set, [`RecordResults`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack {
     /// The partition of the `Produce` frame that is answered.
     pub partition: u32,
-    /// Offset of the batch's first record; -1 with an error.
+    /// Offset of the first record that is stored of the batch; -1 with an error.
     pub base_offset: i64,
     /// First offset that the partition still holds; -1 if not known.
     pub log_start_offset: i64,
     /// Whether the batch was there already (same producer, epoch and sequence): `base_offset` is that of the
     /// first time, and nothing was written.
     pub duplicate: bool,
+    /// What became of each record, if not all are stored as they were sent, one behind the other from the base offset on.
+    /// Only for a client that [asked](crate::OpenProduce::record_results) for it. Never with an error.
+    pub records: Option<Box<RecordResults>>,
     /// Why the batch was not written.
     pub error: Option<WireError>,
 }
 
 /// Bit of an ack's flags: [`Ack::duplicate`].
 const ACK_DUPLICATE: u16 = 1;
+/// Bit of an ack's flags: [`Ack::records`] follow.
+const ACK_RECORDS: u16 = 2;
 
 impl Ack {
     /// The ack of a batch that was refused.
@@ -79,6 +89,7 @@ impl Ack {
             base_offset: -1,
             log_start_offset: -1,
             duplicate: false,
+            records: None,
             error: Some(error),
         }
     }
@@ -91,15 +102,22 @@ impl Ack {
         let start = out.len();
         out.put_slice(&data_frame(FrameKind::Ack, ACK_LEN, 0)?);
         out.put_u16(self.error.as_ref().map_or(0, |error| error.code));
-        out.put_u16(if self.duplicate { ACK_DUPLICATE } else { 0 });
+        let records = self.records.as_ref().filter(|_| self.error.is_none());
+        let duplicate = if self.duplicate { ACK_DUPLICATE } else { 0 };
+        out.put_u16(duplicate | if records.is_some() { ACK_RECORDS } else { 0 });
         out.put_u32(self.partition);
         out.put_i64(self.base_offset);
         out.put_i64(self.log_start_offset);
         out.put_u64(0);
-        let Some(error) = &self.error else { return Ok(()) };
-        if let Err(error) = encode_body_into(error, out) {
-            out.truncate(start);
-            return Err(error.into());
+        if let Some(records) = records {
+            records.encode_into(out);
+        } else if let Some(error) = &self.error {
+            if let Err(error) = encode_body_into(error, out) {
+                out.truncate(start);
+                return Err(error.into());
+            }
+        } else {
+            return Ok(());
         }
         let length =
             u32::try_from(out.len() - start - FRAME_HEADER_LEN).map_err(|_| DataError::TooLarge {
@@ -113,14 +131,19 @@ impl Ack {
     /// Reads the body of an `Ack` frame. Unknown flags are ignored.
     ///
     /// # Errors
-    /// [`DataError::Short`], [`DataError::Control`] for an error that cannot be read, and
-    /// [`DataError::CodeMismatch`].
+    /// [`DataError::Short`], [`DataError::Control`] for an error that cannot be read, [`DataError::CodeMismatch`], and
+    /// [`DataError::Results`].
     pub fn decode(body: &[u8]) -> Result<Self, DataError> {
         let header: &[u8; ACK_LEN] = head(body, FrameKind::Ack)?;
         let code = u16::from_be_bytes([header[0], header[1]]);
         let flags = u16::from_be_bytes([header[2], header[3]]);
         let tail = &body[ACK_LEN..];
+        let mut records = None;
         let error = match (code, tail.is_empty()) {
+            (0, _) if flags & ACK_RECORDS != 0 => {
+                records = Some(Box::new(RecordResults::decode(tail)?));
+                None
+            }
             (0, true) => None,
             (0, false) => {
                 return Err(DataError::Trailing {
@@ -144,6 +167,7 @@ impl Ack {
             base_offset: i64_at(header, 8),
             log_start_offset: i64_at(header, 16),
             duplicate: flags & ACK_DUPLICATE != 0,
+            records,
             error,
         })
     }
@@ -245,6 +269,12 @@ pub enum DataError {
         header: u16,
         /// The code in the error.
         body: u16,
+    },
+    /// What an ack says of single records makes no sense.
+    #[error("the results of single records in an ack make no sense: {what}")]
+    Results {
+        /// Why.
+        what: &'static str,
     },
     /// The error of an ack cannot be read or written.
     #[error(transparent)]

@@ -105,6 +105,12 @@ error_codes! {
     FlowAlreadyExists = 1021, "FLOW_ALREADY_EXISTS", false;
     /// A flow cannot be made like this.
     InvalidFlow = 1022, "INVALID_FLOW", false;
+    /// The topic has an ingest flow, which everything sent to it goes through, and that does not run.
+    FlowNotRunning = 1023, "FLOW_NOT_RUNNING", true;
+    /// The topic's ingest flow refuses this record; others of its batch may be stored.
+    RecordRejected = 1024, "RECORD_REJECTED", false;
+    /// The topic's ingest flow refuses this record for now: it may be sent again later.
+    RecordDeferred = 1025, "RECORD_DEFERRED", true;
     /// The connection has as many streams as it may have.
     TooManyStreams = 1030, "TOO_MANY_STREAMS", true;
     /// A limit of the broker is reached: of topics, partitions, plugins or flows.

@@ -64,7 +64,8 @@
 //!             | error | flags | partition | base offset | log start offset | reserved=0 | WireError |
 //!             | u16   | u16   | u32       | i64         | i64              | u64        | CBOR      |
 //!             +-------+-------+-----------+-------------+------------------+------------+-----------+
-//!             The WireError is there if and only if `error` is not 0. Flag bit 0: duplicate.
+//!             The WireError is there if and only if `error` is not 0. Flag bit 0: duplicate. Flag bit 1, never with an error:
+//!             RecordResults follow in its place.
 //!
 //! Records      0           4       8                16                 24
 //!             +-----------+-------+----------------+------------------+---------+
@@ -83,7 +84,10 @@
 //!   than a `Hello` closes the connection with a [`CloseCode`] and a reason.
 //! - **Produce.** `OpenProduce`, `ProduceOpened`, then any number of `Produce` frames, each answered by one `Ack`,
 //!   in order. The client keeps at most the window of [`ProduceOpened`] unanswered. A batch that is refused has
-//!   its error in its ack, and the stream goes on. When the client finishes the stream, the broker answers what is in flight and
+//!   its error in its ack, and the stream goes on. Where the topic has an ingest flow, the ack says what became of each
+//!   record ([`RecordResults`]), unless all are stored as they were sent; to a client that did not ask for that
+//!   ([`OpenProduce::record_results`]) a batch with rejected records is answered by an error, although the others
+//!   are stored. When the client finishes the stream, the broker answers what is in flight and
 //!   finishes its side.
 //! - **Subscribe.** `OpenSubscribe`, `SubscribeOpened`, then the broker pushes `Records` frames; flow
 //!   control of the stream is the back-pressure. The client may send `SubscribeControl` at any time. An `Error` that names a partition
@@ -128,7 +132,8 @@ pub use control::{
     SubscriptionFilter, decode_control, encode_control, encode_control_into,
 };
 pub use data::{
-    ACK_LEN, Ack, DataError, PRODUCE_HEADER_LEN, ProduceHeader, RECORDS_HEADER_LEN, RecordsHeader,
+    ACK_LEN, Ack, DataError, PRODUCE_HEADER_LEN, ProduceHeader, RECORDS_HEADER_LEN, RecordResults, RecordRun,
+    RecordsHeader, Rejection,
 };
 pub use decoder::{Frame, FrameDecoder, FrameLimits};
 pub use error::{CloseCode, ErrorCode, WireError};

@@ -38,6 +38,9 @@ const TABLE: &[(u16, &str, bool)] = &[
     (1020, "UNKNOWN_FLOW", false),
     (1021, "FLOW_ALREADY_EXISTS", false),
     (1022, "INVALID_FLOW", false),
+    (1023, "FLOW_NOT_RUNNING", true),
+    (1024, "RECORD_REJECTED", false),
+    (1025, "RECORD_DEFERRED", true),
     (1030, "TOO_MANY_STREAMS", true),
     (1031, "LIMIT_EXCEEDED", false),
 ];

@@ -9,8 +9,9 @@ use weir_protocol::{
     FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader,
     FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN,
     PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN,
-    RecordsHeader, Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition,
-    SubscriptionFilter, TopicInfo, TopicSummary, WireError, encode_control, encode_control_into,
+    RecordResults, RecordRun, RecordsHeader, Rejection, Start, SubscribeControl, SubscribeOpened,
+    SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary, WireError,
+    encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -132,7 +133,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         text().prop_map(|reason| FlowState::Waiting { reason }),
         text().prop_map(|reason| FlowState::Paused { reason })
     ];
-    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 10]>()).prop_map(
+    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 11]>()).prop_map(
         |(
             partition,
             [cursor, end, lag],
@@ -146,6 +147,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 bytes_out,
                 skipped,
                 dead_lettered,
+                rejected,
                 retried,
             ],
         )| {
@@ -161,6 +163,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 dropped,
                 skipped,
                 dead_lettered,
+                rejected,
                 retried,
                 errors,
                 guest_ns,
@@ -346,6 +349,33 @@ fn response() -> impl Strategy<Value = AdminResponse> {
     ]
 }
 
+fn record_results() -> impl Strategy<Value = RecordResults> {
+    let rejections = collection::vec((any::<u16>(), any::<bool>(), text()), 1..5);
+    let runs = collection::vec((0..3_u8, any::<u32>(), any::<u32>(), any::<u32>()), 0..20);
+    (rejections, runs).prop_map(|(rejections, runs)| {
+        let count = rejections.len() as u32;
+        let run = |(kind, records, first, each)| match kind {
+            0 => RecordRun::Stored { records, first, each },
+            1 => RecordRun::Dropped { records },
+            _ => RecordRun::Rejected {
+                records,
+                rejection: first % count,
+            },
+        };
+        RecordResults {
+            runs: runs.into_iter().map(run).collect(),
+            rejections: rejections
+                .into_iter()
+                .map(|(code, retriable, reason)| Rejection {
+                    code,
+                    retriable,
+                    reason,
+                })
+                .collect(),
+        }
+    })
+}
+
 proptest! {
     #[test]
     fn connection_messages(min in any::<u16>(), max in any::<u16>(), a in text(), b in text(), n in any::<u32>()) {
@@ -361,7 +391,7 @@ proptest! {
         topic in text(), idempotent: bool, id in option::of(any::<i64>()), epoch in option::of(any::<i16>()),
         numbers in any::<[u32; 4]>(), compression in text(),
     ) {
-        round_trip(&OpenProduce { topic, idempotent, producer_id: id, producer_epoch: epoch });
+        round_trip(&OpenProduce { topic, idempotent, producer_id: id, producer_epoch: epoch, record_results: idempotent });
         let [topic_id, partitions, max_message_bytes, window_frames] = numbers;
         round_trip(&ProduceOpened {
             topic_id, partitions, max_message_bytes, window_frames, window_bytes: u64::from(topic_id) << 20,
@@ -404,8 +434,10 @@ proptest! {
     #[test]
     fn acks(
         partition: u32, base_offset: i64, log_start_offset: i64, duplicate: bool, error in option::of(wire_error()),
+        results in option::of(record_results()),
     ) {
-        let ack = Ack { partition, base_offset, log_start_offset, duplicate, error };
+        let records = results.map(Box::new).filter(|_| error.is_none());
+        let ack = Ack { partition, base_offset, log_start_offset, duplicate, records, error };
         let mut bytes = BytesMut::from(&b"before"[..]);
         ack.encode_into(&mut bytes).expect("the error is small");
         bytes.advance(6);

@@ -195,6 +195,7 @@ fn flow_partition(partition: broker::FlowPartitionInfo) -> wire::FlowPartitionIn
         dropped: partition.dropped,
         skipped: partition.skipped,
         dead_lettered: partition.dead_lettered,
+        rejected: partition.rejected,
         retried: partition.retried,
         errors: partition.errors,
         guest_ns: partition.guest_ns,

@@ -8,8 +8,10 @@ use bytes::BytesMut;
 use quinn::WriteError;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use weir_broker::{BrokerError, ProduceTicket};
-use weir_protocol::{ACK_LEN, Ack, FRAME_HEADER_LEN, WireError};
+use weir_broker::{BrokerError, ProduceTicket, Produced};
+use weir_protocol::{
+    ACK_LEN, Ack, ErrorCode, FRAME_HEADER_LEN, RecordResults, RecordRun, Rejection, WireError,
+};
 
 use crate::error::wire_error;
 use crate::stream::StreamWriter;
@@ -36,10 +38,12 @@ pub(super) enum Outcome {
     Refused(WireError),
 }
 
-/// Answers every batch in order until no more come. Answers that are known at the same time go out in one write.
+/// Answers every batch in order until no more come. Answers that are known at the same time go out in one write. With
+/// `record_results` the client wants to know about single records.
 pub(super) async fn write(
     writer: &mut StreamWriter,
     mut pending: mpsc::Receiver<Pending>,
+    record_results: bool,
 ) -> Result<(), WriteError> {
     let mut out = BytesMut::with_capacity(WRITE_BYTES);
     loop {
@@ -65,7 +69,7 @@ pub(super) async fn write(
                         ticket.await
                     }
                 };
-                ack(next.partition, result)
+                ack(next.partition, result, record_results)
             }
         };
         drop(next.permit);
@@ -77,22 +81,67 @@ pub(super) async fn write(
     flush(&mut out, writer).await
 }
 
-fn ack(partition: u32, result: Result<weir_broker::Appended, BrokerError>) -> Ack {
-    match result {
-        Ok(appended) => Ack {
-            partition,
-            base_offset: appended.base_offset,
-            log_start_offset: appended.log_start_offset,
-            duplicate: appended.duplicate,
-            error: None,
-        },
-        Err(error) => Ack::refused(partition, wire_error(error)),
+fn ack(partition: u32, result: Result<Produced, BrokerError>, record_results: bool) -> Ack {
+    let produced = match result {
+        Ok(produced) => produced,
+        Err(error) => return Ack::refused(partition, wire_error(error)),
+    };
+    if let Some(results) = &produced.records
+        && !record_results
+        && results.rejected() > 0
+    {
+        return Ack::refused(partition, unheard_rejections(results));
+    }
+    let records = produced.records.filter(|_| record_results);
+    Ack {
+        partition,
+        base_offset: produced.base_offset,
+        log_start_offset: produced.log_start_offset,
+        duplicate: produced.duplicate,
+        records: records.map(|results| Box::new(wire_results(*results))),
+        error: None,
+    }
+}
+
+/// For a client that does not know that single records can be refused: it must not believe that all are stored.
+fn unheard_rejections(results: &weir_broker::RecordResults) -> WireError {
+    let first = results
+        .rejections
+        .first()
+        .map_or("", |rejection| &rejection.reason);
+    let message = format!(
+        "the topic's ingest flow refuses {} records of the batch, the others are stored; the first reason: {first}",
+        results.rejected()
+    );
+    WireError::new(ErrorCode::RecordRejected, message)
+}
+
+fn wire_results(results: weir_broker::RecordResults) -> RecordResults {
+    let run = |run| match run {
+        weir_broker::RecordRun::Stored { records, first, each } => RecordRun::Stored { records, first, each },
+        weir_broker::RecordRun::Dropped { records } => RecordRun::Dropped { records },
+        weir_broker::RecordRun::Rejected { records, rejection } => RecordRun::Rejected { records, rejection },
+    };
+    let rejection = |rejection: weir_broker::Rejection| {
+        let code = match rejection.retriable {
+            true => ErrorCode::RecordDeferred,
+            false => ErrorCode::RecordRejected,
+        };
+        Rejection {
+            code: code.number(),
+            retriable: rejection.retriable,
+            reason: rejection.reason,
+        }
+    };
+    RecordResults {
+        runs: results.runs.into_iter().map(run).collect(),
+        rejections: results.rejections.into_iter().map(rejection).collect(),
     }
 }
 
 fn append(ack: &Ack, out: &mut BytesMut) {
     if let Err(cause) = ack.encode_into(out) {
-        // An error's text is far below the limit of a control message.
+        // An error's text is far below the limit of a control message, and results are bounded by the batch.
         tracing::error!("an ack cannot be encoded: {cause}");
     }
 }

@@ -8,6 +8,7 @@
 mod admin;
 mod connections;
 mod filters;
+mod ingest;
 mod peer;
 mod produce;
 mod shutdown;

@@ -307,6 +307,7 @@ pub(crate) fn open_produce(topic: &str) -> OpenProduce {
         idempotent: false,
         producer_id: None,
         producer_epoch: None,
+        record_results: true,
     }
 }
 

@@ -14,6 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   weir flow create keeper --plugin keep --from lines --to kept
   weir flow create clean --plugin lines-to-json --plugin json-filter@2 --from lines --to clean --set field=status
+  weir flow create checked --mode ingest --plugin redact --to orders
   weir flow describe keeper
   weir flow pause keeper && weir flow resume keeper
   weir flow upgrade keeper                          # every plugin at its newest version
@@ -21,7 +22,9 @@ Examples:
   weir flow rollback clean
 
 A flow's outputs and its position are written as one: what it writes is there exactly once, whatever happens.
-A plugin that fails pauses its own flow; `weir flow describe` shows the reason, everything else goes on.";
+A plugin that fails pauses its own flow; `weir flow describe` shows the reason, everything else goes on.
+An ingest flow guards its topic: from now on everything that is sent there goes through it before it is stored. What it cannot
+handle is refused, record by record, with the reason; while it does not run, nothing is taken.";
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
@@ -72,10 +75,10 @@ pub(super) struct Create {
     /// A plugin, the newest version or NAME@VERSION; repeated, they run one after the other in one pass
     #[arg(long = "plugin", value_name = "NAME[@V]", required = true)]
     plugins: Vec<String>,
-    /// The topic it reads
+    /// The topic it reads; none for an ingest flow
     #[arg(long, value_name = "TOPIC")]
-    from: String,
-    /// The topic it writes; repeated for the outputs of a plugin that has several
+    from: Option<String>,
+    /// The topic it writes; repeated for the outputs of a plugin that has several. The topic that an ingest flow guards
     #[arg(long, value_name = "TOPIC", required = true)]
     to: Vec<String>,
     /// A setting for the plugins; may be repeated
@@ -95,17 +98,20 @@ pub(super) struct Create {
 enum Mode {
     /// On records that are stored, into other topics
     Stream,
+    /// On everything that is sent to the topic, before it is stored
+    Ingest,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum OnErrorArg {
-    /// The flow stops before the record, with the reason visible, until it is resumed
+    /// The flow stops before the record, with the reason visible, until it is resumed; an ingest flow refuses the record
     Pause,
     /// The record is left out, and counted
     Skip,
     /// The record goes to the topic FLOW.dead-letter, with headers that say where it comes from and why
     DeadLetter,
-    /// The record is tried again ten times, with longer and longer pauses, then the flow stops before it
+    /// The record is tried again ten times, with longer and longer pauses, then the flow stops before it; an ingest flow
+    /// refuses the record, and its producer may send it again
     Retry,
 }
 
@@ -121,10 +127,19 @@ impl OnErrorArg {
 }
 
 impl Create {
-    fn into_spec(self) -> FlowSpec {
-        FlowSpec {
+    fn into_spec(self) -> Result<FlowSpec, Failure> {
+        let from = match (self.mode, self.from) {
+            (Mode::Stream, None) => {
+                return Err(Failure::new(
+                    "a flow between topics needs a topic to read",
+                    "give one with --from, or make it an ingest flow with --mode ingest",
+                ));
+            }
+            (_, from) => from.unwrap_or_default(),
+        };
+        Ok(FlowSpec {
             name: self.name,
-            from: self.from,
+            from,
             plugins: self.plugins,
             to: self.to,
             config: self.config.into_iter().collect(),
@@ -132,8 +147,9 @@ impl Create {
             on_error: self.on_error.policy(),
             mode: match self.mode {
                 Mode::Stream => FlowMode::Stream,
+                Mode::Ingest => FlowMode::Ingest,
             },
-        }
+        })
     }
 }
 
@@ -143,7 +159,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let output = context.output;
     match command {
         Command::Create(create) => {
-            let flow = admin.create_flow(create.into_spec()).await?;
+            let flow = admin.create_flow(create.into_spec()?).await?;
             output.answer(&view(&flow), || {
                 format!("created {}: {}", flow.spec.name, route(&flow.spec))
             })
@@ -227,6 +243,7 @@ fn total(flow: &FlowInfo) -> FlowPartitionInfo {
             sum.dropped += p.dropped;
             sum.skipped += p.skipped;
             sum.dead_lettered += p.dead_lettered;
+            sum.rejected += p.rejected;
             sum.retried += p.retried;
             sum.errors += p.errors;
             sum.guest_ns += p.guest_ns;
@@ -258,9 +275,12 @@ fn on_error(policy: OnError) -> &'static str {
 }
 
 fn route(spec: &FlowSpec) -> String {
+    let from = match spec.mode {
+        FlowMode::Ingest => "producers",
+        _ => &spec.from,
+    };
     format!(
-        "{} -> {} -> {}",
-        spec.from,
+        "{from} -> {} -> {}",
         spec.plugins.join(" -> "),
         spec.to.join(", ")
     )
@@ -302,13 +322,14 @@ fn describe(flow: &FlowInfo) -> String {
     if sum.records_in > 0 {
         let per_record = sum.guest_ns as f64 / sum.records_in as f64;
         text.push_str(&format!(
-            "since the broker started: {} in, {} out, {} dropped, {} skipped, {} dead-lettered, {} retries, stopped {} times, \
+            "since the broker started: {} in, {} out, {} dropped, {} skipped, {} dead-lettered, {} rejected, {} retries, stopped {} times, \
              {per_record:.0} ns a record in the plugins\n",
             sum.records_in,
             sum.records_out,
             sum.dropped,
             sum.skipped,
             sum.dead_lettered,
+            sum.rejected,
             sum.retried,
             sum.errors
         ));
@@ -335,7 +356,7 @@ fn describe(flow: &FlowInfo) -> String {
             p.records_in.cast_signed(),
             p.records_out.cast_signed(),
             p.dropped.cast_signed(),
-            (p.skipped + p.dead_lettered).cast_signed(),
+            (p.skipped + p.dead_lettered + p.rejected).cast_signed(),
         ]
         .map(|number| number.to_string())
         .to_vec()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::mpsc;
-use weir_client::{Codec, Delivery, Producer, Record};
+use weir_client::{Codec, Delivery, ErrorCode, Producer, Record, RecordFate};
 
 use super::context::Context;
 use super::{Failure, Progress, human_bytes, human_count, human_rate, number, signals};
@@ -26,7 +26,8 @@ Examples:
   weir produce flights flights.csv --key-separator ,        `UA,1545,...`: key `UA`, value `1545,...`
   weir produce lines access.log --compression zstd --output json
 
-A line ends at `\\n` or `\\r\\n`. Exit status 0 says that every line is acknowledged, that is: on disk.";
+A line ends at `\\n` or `\\r\\n`. Exit status 0 says that every line is acknowledged, that is: on disk, or left out by the topic's
+ingest flow. Lines that such a flow refuses do not stop the others; they are counted, and the exit status is 1.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -72,6 +73,10 @@ impl Compression {
 struct Tally {
     records: u64,
     bytes: u64,
+    /// Left out by the topic's ingest flow.
+    dropped: u64,
+    /// Refused by it.
+    rejected: u64,
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
@@ -103,6 +108,19 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let (tally, failed) = acknowledged;
     let elapsed = started.elapsed().as_secs_f64();
 
+    if let Some((line, error)) = failed.as_ref().filter(|_| tally.rejected > 0) {
+        sent.map_err(|failure| failure.context(format_args!("{} lines are acknowledged", tally.records)))?;
+        return Err(Failure::new(
+            format!(
+                "the topic's ingest flow refused {} lines, the first is line {line}: {error}",
+                tally.rejected
+            ),
+            format!(
+                "mend them, or look at the flow; the {} others are acknowledged",
+                tally.records
+            ),
+        ));
+    }
     let done = format!("{} lines before it are acknowledged", tally.records);
     if let Some((line, error)) = failed {
         return Err(Failure::from(error).context(format_args!("line {line} ({done})")));
@@ -112,14 +130,19 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let answer = json!({
         "topic": args.topic,
         "records": tally.records,
+        "dropped": tally.dropped,
         "bytes": tally.bytes,
         "seconds": elapsed,
         "records_per_s": tally.records as f64 / elapsed,
         "bytes_per_s": tally.bytes as f64 / elapsed,
     });
     context.output.answer(&answer, || {
+        let dropped = match tally.dropped {
+            0 => String::new(),
+            dropped => format!(", of which the topic's ingest flow left out {dropped}"),
+        };
         format!(
-            "{} records, {} in {elapsed:.2} s: {} records/s, {}; every one acknowledged",
+            "{} records, {} in {elapsed:.2} s: {} records/s, {}; every one acknowledged{dropped}",
             tally.records,
             human_bytes(tally.bytes),
             human_count(tally.records as f64 / elapsed),
@@ -136,26 +159,44 @@ struct Group {
 
 type Outcome = (Tally, Option<(u64, weir_client::ProduceError)>);
 
-/// Awaits every delivery in order, off the sending path; ends when the sender is dropped, or at the first failure.
+/// Awaits every delivery in order, off the sending path; ends when the sender is dropped, or at the first failure. Records that
+/// an ingest flow refuses are counted, and the first is told, but they do not end it.
 fn acknowledge() -> (mpsc::Sender<Group>, tokio::task::JoinHandle<Outcome>) {
     let (sender, mut groups) = mpsc::channel::<Group>(GROUPS_WAITING_MAX);
     let task = tokio::spawn(async move {
         let mut tally = Tally::default();
+        let mut refused = None;
         while let Some(Group { first, deliveries }) = groups.recv().await {
             for (line, (bytes, delivery)) in (first..).zip(deliveries) {
                 match delivery.await {
-                    Ok(_) => {
+                    Ok(stored) => {
                         tally.records += 1;
                         tally.bytes += u64::from(bytes);
+                        tally.dropped += u64::from(stored.fate == RecordFate::Dropped);
+                    }
+                    Err(error) if is_refusal(&error) => {
+                        tally.rejected += 1;
+                        refused.get_or_insert((line, error));
                     }
                     // Dropping the receiver tells the sending side.
-                    Err(error) => return (tally, Some((line, error))),
+                    Err(error) => {
+                        tally.rejected = 0;
+                        return (tally, Some((line, error)));
+                    }
                 }
             }
         }
-        (tally, None)
+        (tally, refused)
     });
     (sender, task)
+}
+
+/// Whether it is this very record that is refused.
+fn is_refusal(error: &weir_client::ProduceError) -> bool {
+    matches!(
+        error.code(),
+        Some(ErrorCode::RecordRejected | ErrorCode::RecordDeferred)
+    )
 }
 
 async fn send(

@@ -295,12 +295,10 @@ impl Accumulator {
     }
 
     /// A batch is resolved. Its memory is given back by `release`.
-    pub(super) fn resolve(&mut self, number: u64, failure: Option<&ProduceError>) {
+    pub(super) fn resolve(&mut self, number: u64, failure: Option<ProduceError>) {
         self.outstanding.remove(&number);
-        if let Some(failure) = failure
-            && self.first_failure.is_none()
-        {
-            self.first_failure = Some(failure.clone());
+        if self.first_failure.is_none() {
+            self.first_failure = failure;
         }
     }
 

@@ -244,7 +244,7 @@ fn what_is_too_old_is_given_up_and_nothing_else() {
     );
     for batch in given_up {
         let failure = ProduceError::Closed;
-        f.accumulator.resolve(batch.number, Some(&failure));
+        f.accumulator.resolve(batch.number, Some(failure.clone()));
         f.accumulator.release(batch.charged_bytes);
     }
     assert!(matches!(f.accumulator.take_failure(), Some(ProduceError::Closed)));
@@ -276,7 +276,7 @@ fn deliveries_of_one_batch_know_their_places() {
     let (first, second) = (f.to(0, "a"), f.to(0, "b"));
     assert!(Arc::ptr_eq(&first.batch, &second.batch));
     assert_eq!((first.index, second.index), (0, 1));
-    first.batch.complete(Ok(Stored { base_offset: 9 }));
+    first.batch.complete(Ok(Stored::whole(9)));
     first.batch.complete(Err(ProduceError::Closed));
     assert_eq!(second.batch.result().unwrap().as_ref().unwrap().base_offset, 9);
 }

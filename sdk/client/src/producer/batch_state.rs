@@ -1,16 +1,46 @@
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use crate::ProduceError;
+use crate::producer::record_fates::RecordFates;
 
 /// What became of a batch.
 pub(crate) type BatchResult = Result<Stored, ProduceError>;
 
 /// Where a batch was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Stored {
-    /// Offset of the batch's first record; -1 if the broker knows that it has the batch but no longer where.
+    /// Offset of the first record that is stored; -1 if the broker knows that it has the batch but no longer where.
     pub(crate) base_offset: i64,
+    /// What became of each record, if not all are stored as they were sent.
+    pub(crate) records: Option<Arc<RecordFates>>,
+}
+
+impl Stored {
+    /// All of it, as it was sent.
+    pub(crate) fn whole(base_offset: i64) -> Self {
+        Self {
+            base_offset,
+            records: None,
+        }
+    }
+
+    /// How many of these records of the batch are stored.
+    ///
+    /// # Errors
+    /// Why the first of them is not that the broker refuses.
+    pub(crate) fn stored(&self, range: Range<u32>) -> Result<u64, ProduceError> {
+        match &self.records {
+            None => Ok(u64::from(range.end - range.start)),
+            Some(records) => records.stored(range),
+        }
+    }
+
+    /// The first record of the batch that the broker refuses.
+    pub(crate) fn failure(&self) -> Option<ProduceError> {
+        self.stored(0..u32::MAX).err()
+    }
 }
 
 /// The fate of one batch, shared by the deliveries of its records: set once, and whoever waits is woken.

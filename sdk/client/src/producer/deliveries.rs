@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -6,32 +7,48 @@ use std::task::{Context, Poll, ready};
 use crate::ProduceError;
 use crate::producer::batch_state::BatchState;
 
-/// The fate of many records that were sent in one call: a future of their number, once all of them are stored, or of
-/// the first failure.
+/// The fate of many records that were sent in one call: a future of how many are stored, once all are acknowledged, or of
+/// the first failure. All that were sent are stored, but for those that the topic's ingest flow leaves out.
 #[derive(Debug)]
 #[must_use = "deliveries say whether the records were stored; drop them if `flush` is to say so"]
 pub struct Deliveries {
-    /// Each batch that got some of the records; the same one may occur more than once, never twice in a row.
-    batches: Vec<Arc<BatchState>>,
+    /// The records, by batch; the same one may occur more than once.
+    parts: Vec<Part>,
     done: usize,
     slot: Option<usize>,
     records: u64,
+    stored: u64,
+}
+
+/// Records of one batch, one after the other.
+#[derive(Debug)]
+struct Part {
+    batch: Arc<BatchState>,
+    records: Range<u32>,
 }
 
 impl Deliveries {
     pub(crate) fn new() -> Self {
         Self {
-            batches: Vec::new(),
+            parts: Vec::new(),
             done: 0,
             slot: None,
             records: 0,
+            stored: 0,
         }
     }
 
-    pub(crate) fn add(&mut self, batch: Arc<BatchState>, records: u64) {
-        self.records += records;
-        if !self.batches.last().is_some_and(|last| Arc::ptr_eq(last, &batch)) {
-            self.batches.push(batch);
+    /// `records` of a batch, from `index` on.
+    pub(crate) fn add(&mut self, batch: Arc<BatchState>, index: u32, records: u32) {
+        self.records += u64::from(records);
+        match self.parts.last_mut() {
+            Some(last) if Arc::ptr_eq(&last.batch, &batch) && last.records.end == index => {
+                last.records.end += records;
+            }
+            _ => self.parts.push(Part {
+                batch,
+                records: index..index + records,
+            }),
         }
     }
 
@@ -46,13 +63,15 @@ impl Future for Deliveries {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        while let Some(batch) = this.batches.get(this.done) {
-            if let Err(error) = ready!(batch.poll(&mut this.slot, context.waker())) {
-                return Poll::Ready(Err(error.clone()));
+        while let Some(part) = this.parts.get(this.done) {
+            let result = ready!(part.batch.poll(&mut this.slot, context.waker()));
+            match result.as_ref().map_err(Clone::clone) {
+                Ok(stored) => this.stored += stored.stored(part.records.clone())?,
+                Err(error) => return Poll::Ready(Err(error)),
             }
             this.slot = None;
             this.done += 1;
         }
-        Poll::Ready(Ok(this.records))
+        Poll::Ready(Ok(this.stored))
     }
 }

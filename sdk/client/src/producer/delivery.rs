@@ -4,9 +4,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::producer::batch_state::{BatchResult, BatchState};
-use crate::{ProduceError, RecordMetadata};
+use crate::producer::record_fates::Fate;
+use crate::{ProduceError, RecordFate, RecordMetadata};
 
 /// The fate of one record that was sent: a future of where it was stored.
+///
+/// Where the topic has an ingest flow, this very record may fail although others of its batch are stored: with
+/// `RECORD_REJECTED`, or with `RECORD_DEFERRED` if it may be sent again later, and the plugin's words. A record that the flow
+/// leaves out is no failure: [`RecordMetadata::fate`] says so.
 ///
 /// It need not be awaited: dropping it costs nothing and changes nothing. [`Producer::flush`](crate::Producer::flush)
 /// reports failures of records whose deliveries nobody looked at.
@@ -47,15 +52,21 @@ impl Delivery {
 
     fn of_record(&self, result: &BatchResult) -> Result<RecordMetadata, ProduceError> {
         let stored = result.as_ref().map_err(Clone::clone)?;
-        let offset = if stored.base_offset < 0 {
-            -1
-        } else {
-            stored.base_offset + i64::from(self.index)
-        };
+        let (mut fate, mut behind) = (RecordFate::Stored, i64::from(self.index));
+        if let Some(records) = &stored.records {
+            match records.of(self.index) {
+                Fate::Stored(offset) => behind = offset,
+                Fate::Dropped => fate = RecordFate::Dropped,
+                Fate::Rejected(rejection) => return Err(records.error(rejection)),
+            }
+        }
+        let known = stored.base_offset >= 0 && fate == RecordFate::Stored;
+        let offset = if known { stored.base_offset + behind } else { -1 };
         Ok(RecordMetadata {
             topic: Arc::clone(&self.batch.topic),
             partition: self.batch.partition,
             offset,
+            fate,
             timestamp: self.timestamp_ms,
         })
     }

@@ -407,8 +407,10 @@ impl Driver {
         {
             let mut accumulator = self.shared.accumulator();
             for finished in &self.finished {
-                if let Some(result) = &finished.result {
-                    accumulator.resolve(finished.number, result.as_ref().err());
+                match &finished.result {
+                    Some(Ok(stored)) => accumulator.resolve(finished.number, stored.failure()),
+                    Some(Err(error)) => accumulator.resolve(finished.number, Some(error.clone())),
+                    None => {}
                 }
                 waiting |= accumulator.release(finished.released_bytes);
             }

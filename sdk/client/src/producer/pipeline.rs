@@ -2,6 +2,7 @@
 //! and what to do when a batch of a sequence is lost. No I/O, no clock.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::producer::batch_state::{BatchResult, Stored};
 use crate::producer::finished::Finished;
 use crate::producer::partition_flight::PartitionFlight;
+use crate::producer::record_fates::RecordFates;
 use crate::producer::sent_batch::SentBatch;
 
 /// Bounds and habits of a pipeline.
@@ -230,6 +232,13 @@ impl Pipeline {
         match ack.error {
             None => {
                 flight.succeeded();
+                let records = match ack.records {
+                    None => None,
+                    Some(results) => {
+                        let fates = RecordFates::new(*results, batch.records, batch.partition)?;
+                        Some(Arc::new(fates))
+                    }
+                };
                 if batch.given_up {
                     finished.push(Finished::released(batch));
                     return Ok(());
@@ -238,6 +247,7 @@ impl Pipeline {
                     batch,
                     Ok(Stored {
                         base_offset: ack.base_offset,
+                        records,
                     }),
                 ));
             }
@@ -358,7 +368,7 @@ impl Pipeline {
         let again = match error.error_code() {
             // It was stored before, too long ago for the broker to know where.
             Some(ErrorCode::DuplicateSequence) if idempotent => {
-                finished.push(Finished::resolved(batch, Ok(Stored { base_offset: -1 })));
+                finished.push(Finished::resolved(batch, Ok(Stored::whole(-1))));
                 return;
             }
             // The consequence of an earlier refusal that will be made good, or else the sequence is broken.

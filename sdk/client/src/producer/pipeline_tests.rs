@@ -97,6 +97,7 @@ impl Fixture {
             base_offset,
             log_start_offset: 0,
             duplicate: false,
+            records: None,
             error: None,
         };
         self.pipeline.acked(ack, self.now, &mut self.finished).unwrap();
@@ -178,6 +179,7 @@ fn an_ack_for_nothing_or_for_another_partition_is_an_error() {
         base_offset: 0,
         log_start_offset: 0,
         duplicate: false,
+        records: None,
         error: None,
     };
     assert!(f.pipeline.acked(ack(0), f.now, &mut f.finished).is_err());

@@ -46,7 +46,8 @@ pub enum ProduceError {
         /// The last thing that stood in the way.
         last: String,
     },
-    /// The broker refused the batch the record was in; no record of that batch was stored.
+    /// The broker refused the batch the record was in, and no record of that batch was stored; or, with `RECORD_REJECTED` and
+    /// `RECORD_DEFERRED`, the topic's ingest flow refused this record, whatever became of the others.
     #[error("{} ({}): {}", .0.name, .0.code, .0.message)]
     Broker(WireError),
     /// The producer's stream cannot be opened again, for a reason that waiting does not cure.

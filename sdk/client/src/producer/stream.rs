@@ -33,6 +33,7 @@ impl ProduceStream {
                 idempotent,
                 producer_id: identity.map(|identity| identity.id),
                 producer_epoch: identity.map(|identity| identity.epoch),
+                record_results: true,
             };
             send(&mut sender, session.broker(), &request).await?;
             let opened = reader.message().await?;

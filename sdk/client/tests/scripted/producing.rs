@@ -21,7 +21,8 @@ pub(crate) async fn one_by_one(broker: &FakeBroker, partitions: u32) -> (Produce
             topic: "t".to_owned(),
             idempotent: true,
             producer_id: None,
-            producer_epoch: None
+            producer_epoch: None,
+            record_results: true,
         }
     );
     (producer.unwrap(), stream, peer)

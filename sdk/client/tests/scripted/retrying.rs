@@ -53,6 +53,7 @@ fn ok(partition: u32, base_offset: i64) -> Ack {
         base_offset,
         log_start_offset: 0,
         duplicate: false,
+        records: None,
         error: None,
     }
 }

@@ -228,6 +228,7 @@ impl FakeStream {
             base_offset,
             log_start_offset: 0,
             duplicate: false,
+            records: None,
             error: None,
         })
         .await;

@@ -11,11 +11,12 @@ use crate::Start;
 pub struct FlowSpec {
     /// Its name.
     pub name: String,
-    /// The topic it reads.
+    /// The topic it reads; empty for an ingest flow, which takes what producers send.
+    #[serde(default)]
     pub from: String,
     /// The plugins it runs, in this order: `name` for the newest version when the flow is made, or `name@version`.
     pub plugins: Vec<String>,
-    /// The topics it writes, by the plugins' output numbers.
+    /// The topics it writes, by the plugins' output numbers; of an ingest flow the one topic that it guards.
     pub to: Vec<String>,
     /// Settings for the plugins.
     #[serde(default)]
@@ -91,7 +92,7 @@ pub enum FlowMode {
     /// On records that are stored, into other topics.
     #[default]
     Stream,
-    /// On records before they are stored.
+    /// On records before they are stored: everything that is sent to the topic goes through them.
     Ingest,
 }
 
@@ -194,6 +195,8 @@ pub struct FlowPartitionInfo {
     pub skipped: u64,
     /// Records that no plugin could handle and that went to the dead-letter topic.
     pub dead_lettered: u64,
+    /// Records that an ingest flow refused.
+    pub rejected: u64,
     /// Times a record was tried again.
     pub retried: u64,
     /// Times the flow stopped on an error.

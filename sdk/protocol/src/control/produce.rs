@@ -16,6 +16,9 @@ pub struct OpenProduce {
     /// The epoch that belongs to the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub producer_epoch: Option<i16>,
+    /// Whether the client understands [`RecordResults`](crate::RecordResults) in acks.
+    #[serde(default)]
+    pub record_results: bool,
 }
 
 /// The broker's answer to an [`OpenProduce`].
