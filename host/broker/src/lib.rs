@@ -29,6 +29,7 @@ mod batch;
 mod broker;
 mod clock;
 mod core;
+mod dry_run;
 mod error;
 mod flow;
 mod flows;
@@ -48,6 +49,7 @@ mod topic;
 mod topics;
 
 pub use broker::{Broker, BrokerConfig, Storage};
+pub use dry_run::{DRY_RUN_RECORDS, Difference, DryRun, DryRunFailure, Trial};
 pub use error::{BrokerError, ErrorKind};
 pub use flow::{
     FlowChange, FlowInfo, FlowPartitionInfo, FlowRevision, FlowSpec, FlowStatus, Mode, OnError, Pause, Place,

@@ -1,5 +1,6 @@
 //! An administrative stream: one request, one answer.
 
+mod dry_run;
 mod info;
 mod upload;
 
@@ -120,6 +121,17 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
         AdminRequest::UpgradeFlow { name, change } => {
             let change = info::flow_change(change)?;
             AdminResponse::Flow(Box::new(info::flow(broker.upgrade_flow(&name, change).await?)))
+        }
+        AdminRequest::DryRunFlow {
+            name,
+            change,
+            records,
+        } => {
+            let records = records.unwrap_or(weir_broker::DRY_RUN_RECORDS);
+            let found = broker
+                .dry_run_flow(&name, info::flow_change(change)?, records)
+                .await?;
+            AdminResponse::DryRun(Box::new(dry_run::dry_run(found)))
         }
         AdminRequest::RollbackFlow { name, to } => {
             AdminResponse::Flow(Box::new(info::flow(broker.rollback_flow(&name, to).await?)))

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir_protocol::{
-    AdminRequest, AdminResponse, BrokerInfo, FlowChange, FlowInfo, FlowSpec, FrameHeader, FrameKind,
+    AdminRequest, AdminResponse, BrokerInfo, DryRun, FlowChange, FlowInfo, FlowSpec, FrameHeader, FrameKind,
     MAX_UPLOAD_CHUNK_BYTES, PluginInfo, Start, TopicInfo, TopicSummary,
 };
 
@@ -219,6 +219,23 @@ impl Admin {
     pub async fn upgrade_flow(&self, name: impl Into<String>, change: FlowChange) -> Result<FlowInfo, Error> {
         let name = name.into();
         self.flow(AdminRequest::UpgradeFlow { name, change }).await
+    }
+
+    /// Runs a flow with other versions of its plugins, or other settings, over the last `records` of its source (`None`: 1,000), and what
+    /// it runs now over the same ones. Nothing is stored, and the flow is left alone.
+    pub async fn dry_run_flow(
+        &self,
+        name: impl Into<String>,
+        change: FlowChange,
+        records: Option<u32>,
+    ) -> Result<DryRun, Error> {
+        let name = name.into();
+        let request = AdminRequest::DryRunFlow {
+            name,
+            change,
+            records,
+        };
+        expect!(self.request(request).await?, AdminResponse::DryRun(found) => *found)
     }
 
     /// Has a flow run what it ran at revision `to`, or before its last change. Its position and its state stay.

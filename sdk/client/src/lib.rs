@@ -97,6 +97,7 @@ pub use producer::{
 pub use record::Record;
 pub use weir_batch::{BatchBuilder, Codec};
 pub use weir_protocol::{
-    BrokerInfo, ErrorCode, FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowRevision, FlowSpec,
-    FlowState, OnError, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, WireError,
+    BrokerInfo, Difference, DryRun, DryRunFailure, ErrorCode, FlowChange, FlowInfo, FlowMode,
+    FlowPartitionInfo, FlowRevision, FlowSpec, FlowState, OnError, PartitionInfo, PluginInfo, PluginKind,
+    Start, TopicInfo, TopicSummary, Trial, WireError,
 };

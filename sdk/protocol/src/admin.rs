@@ -1,11 +1,13 @@
 //! Administrative requests and answers.
 
+mod dry_run;
 mod flow;
 mod plugin;
 mod request;
 mod response;
 mod topic;
 
+pub use dry_run::{Difference, DryRun, DryRunFailure, Trial};
 pub use flow::{
     FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, OnError,
 };

@@ -122,9 +122,9 @@ mod frame;
 pub mod tuning;
 
 pub use admin::{
-    AdminRequest, AdminResponse, BrokerInfo, FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace,
-    FlowRevision, FlowSpec, FlowState, OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo,
-    TopicSummary,
+    AdminRequest, AdminResponse, BrokerInfo, Difference, DryRun, DryRunFailure, FlowChange, FlowInfo,
+    FlowMode, FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, OnError, PartitionInfo,
+    PluginInfo, PluginKind, TopicInfo, TopicSummary, Trial,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
-    Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, ErrorCode, FlowChange, FlowInfo, FlowMode,
-    FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader,
-    FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN,
-    PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN,
-    RecordResults, RecordRun, RecordsHeader, Rejection, Start, SubscribeControl, SubscribeOpened,
-    SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary, WireError,
-    encode_control, encode_control_into,
+    Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
+    ErrorCode, FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec,
+    FlowState, Frame, FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError,
+    OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo, PluginKind,
+    ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection,
+    Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter,
+    TopicInfo, TopicSummary, Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -124,6 +124,66 @@ fn flow_change() -> impl Strategy<Value = FlowChange> {
         unset,
         on_error: policy.then_some(spec.on_error),
     })
+}
+
+fn trial() -> impl Strategy<Value = Trial> {
+    let failure =
+        (any::<(u32, i64)>(), text(), option::of(text())).prop_map(|((partition, offset), reason, other)| {
+            DryRunFailure {
+                partition,
+                offset,
+                plugin: other.clone(),
+                reason,
+                sample: other,
+            }
+        });
+    let numbers = any::<[u64; 7]>();
+    let out = collection::btree_map(text(), any::<u64>(), 0..3);
+    (texts(), numbers, out, collection::vec(failure, 0..3)).prop_map(|(plugins, n, records_out, failures)| {
+        Trial {
+            plugins,
+            records_in: n[0],
+            bytes_in: n[1],
+            records_out,
+            bytes_out: n[2],
+            dropped: n[3],
+            failed: n[4],
+            failures,
+            guest_ns: n[5],
+            memory_bytes_peak: n[6],
+        }
+    })
+}
+
+fn dry_run() -> impl Strategy<Value = DryRun> {
+    let difference =
+        (any::<(u32, i64)>(), texts(), texts()).prop_map(|((partition, offset), running, tried)| {
+            Difference {
+                partition,
+                offset,
+                running,
+                tried,
+            }
+        });
+    let numbers = any::<[u64; 2]>();
+    let differences = collection::vec(difference, 0..3);
+    (
+        trial(),
+        option::of(trial()),
+        numbers,
+        differences,
+        option::of(text()),
+    )
+        .prop_map(
+            |(tried, running, [same, different], differences, cut_short)| DryRun {
+                tried,
+                running,
+                same,
+                different,
+                differences,
+                cut_short,
+            },
+        )
 }
 
 fn flow_info() -> impl Strategy<Value = FlowInfo> {
@@ -299,6 +359,13 @@ fn request() -> impl Strategy<Value = AdminRequest> {
         text().prop_map(|name| AdminRequest::ResumeFlow { name }),
         text().prop_map(|name| AdminRequest::DeleteFlow { name }),
         (text(), flow_change()).prop_map(|(name, change)| AdminRequest::UpgradeFlow { name, change }),
+        (text(), flow_change(), option::of(any::<u32>())).prop_map(|(name, change, records)| {
+            AdminRequest::DryRunFlow {
+                name,
+                change,
+                records,
+            }
+        }),
         (text(), option::of(any::<u32>())).prop_map(|(name, to)| AdminRequest::RollbackFlow { name, to }),
         Just(AdminRequest::DescribeBroker),
     ]
@@ -344,6 +411,7 @@ fn response() -> impl Strategy<Value = AdminResponse> {
         }),
         collection::vec(plugin_info(), 0..4).prop_map(AdminResponse::Plugins),
         flow_info().prop_map(|flow| AdminResponse::Flow(Box::new(flow))),
+        dry_run().prop_map(|found| AdminResponse::DryRun(Box::new(found))),
         collection::vec(flow_info(), 0..4).prop_map(AdminResponse::Flows),
         broker.prop_map(AdminResponse::Broker),
     ]

@@ -82,6 +82,12 @@ pub(crate) enum ChainError {
 }
 
 impl Chain {
+    /// The most linear memory that one of the plugins ever had, in bytes.
+    pub(crate) fn memory_bytes_peak(&self) -> u64 {
+        let peaks = self.stages.iter().map(|stage| stage.guest.memory_bytes_peak());
+        peaks.max().unwrap_or(0)
+    }
+
     /// # Panics
     /// Without stages, or with a producer among them.
     pub(crate) fn new(stages: Vec<Stage>) -> Self {

@@ -80,8 +80,8 @@ pub(crate) struct Collector {
     open: Vec<(usize, u32)>,
     finished: Vec<OutBatch>,
     finished_bytes: usize,
-    /// By record pushed for a plugin: the offset of its source, if somebody wants to know.
-    sources: Option<Vec<i64>>,
+    /// By record pushed for a plugin: its output and the offset of its source, if somebody wants to know.
+    sources: Option<Vec<(usize, i64)>>,
     /// The codec of the source batch under way.
     source_codec: Codec,
     now_ms: i64,
@@ -129,6 +129,11 @@ impl Collector {
 
     /// The offsets of the sources of what was pushed since the last time, if they were kept.
     pub(crate) fn take_sources(&mut self) -> Vec<i64> {
+        self.take_trace().into_iter().map(|(_, source)| source).collect()
+    }
+
+    /// The same with the outputs. Those of one output are in the order of its records.
+    pub(crate) fn take_trace(&mut self) -> Vec<(usize, i64)> {
         self.sources.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -210,7 +215,7 @@ impl Collector {
             .push_tail(timestamp_ms, tail)
             .map_err(CollectError::Batch)?;
         if let Some(sources) = &mut self.sources {
-            sources.push(source_offset);
+            sources.push((output, source_offset));
         }
         Ok(())
     }

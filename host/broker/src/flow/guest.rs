@@ -9,6 +9,9 @@ pub(crate) trait Guest: Send {
 
     /// Writes an output frame to `frame`, whose former content is lost.
     fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError>;
+
+    /// The most linear memory it ever had, in bytes.
+    fn memory_bytes_peak(&self) -> u64;
 }
 
 impl Guest for Instance {
@@ -18,5 +21,9 @@ impl Guest for Instance {
 
     fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError> {
         Instance::transform(self, batch, frame)
+    }
+
+    fn memory_bytes_peak(&self) -> u64 {
+        self.stats().memory_bytes_peak as u64
     }
 }

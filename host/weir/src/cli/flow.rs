@@ -1,6 +1,7 @@
 //! `weir flow`.
 
 mod change;
+mod dry_run;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ Examples:
   weir flow create checked --mode ingest --plugin redact --to orders
   weir flow describe keeper
   weir flow pause keeper && weir flow resume keeper
+  weir flow dry-run keeper                          # what its newest versions would make of the last 1000 records
   weir flow upgrade keeper                          # every plugin at its newest version
   weir flow upgrade clean --plugin json-filter@1 --set field=code
   weir flow rollback clean
@@ -53,6 +55,11 @@ pub(super) enum Command {
     /// No record is lost, and none is processed by both. What runs goes on if the new versions do not start. What the plugins keep in
     /// their state stays.
     Upgrade(change::Upgrade),
+    /// Try other versions of its plugins, or other settings, on the last records of its source; nothing is stored
+    ///
+    /// With nothing to change, the newest version of every plugin is tried. Shows what comes out, what fails, what it costs, and of which records
+    /// something else comes out than now.
+    DryRun(dry_run::DryRunArgs),
     /// Go back to what a flow ran before; its position and its state stay
     Rollback {
         /// The flow
@@ -205,6 +212,13 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let before = last_revision(&admin.describe_flow(&name).await?);
             let flow = admin.upgrade_flow(&name, upgrade.into_change()).await?;
             output.answer(&view(&flow), || change::changed(&flow, before))
+        }
+        Command::DryRun(args) => {
+            let name = args.change.name.clone();
+            let found = admin
+                .dry_run_flow(name, args.change.into_change(), Some(args.records))
+                .await?;
+            output.answer(&json!(found), || dry_run::show(&found))
         }
         Command::Rollback { name, to } => {
             let before = last_revision(&admin.describe_flow(&name).await?);

@@ -108,6 +108,18 @@ pub enum AdminRequest {
         #[serde(default)]
         change: FlowChange,
     },
+    /// Runs other versions of a flow's plugins, or other settings, over its source's last records, and stores nothing. Answer:
+    /// `DryRun`.
+    DryRunFlow {
+        /// The flow.
+        name: String,
+        /// What to change.
+        #[serde(default)]
+        change: FlowChange,
+        /// How many records; `None` leaves it to the broker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        records: Option<u32>,
+    },
     /// Has a flow run what it ran before; its position and its state stay. Answer: `Flow`.
     RollbackFlow {
         /// The flow.

@@ -17,6 +17,10 @@ struct Fake {
 }
 
 impl Guest for Fake {
+    fn memory_bytes_peak(&self) -> u64 {
+        0
+    }
+
     fn filter(&mut self, batch: &[u8], bits: &mut Vec<u8>) -> Result<(), CallError> {
         self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let batch = Batch::parse(batch).unwrap();

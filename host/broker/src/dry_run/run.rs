@@ -1,0 +1,253 @@
+//! One batch, run and taken apart again.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_batch::{Batch, BatchError, Codec};
+
+use super::DryRunFailure;
+use crate::clock::now_ms;
+use crate::flow::collector::{Collector, Sink};
+use crate::flow::cursor::SinkShape;
+use crate::flow::failure::sample;
+use crate::flow::policy::{Outcome, Rules, Verdict};
+use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, bisect};
+use crate::{BrokerError, ErrorKind};
+
+/// A batch to be run on one of the threads for guests.
+pub(super) struct BatchRun {
+    pub(super) work: Arc<FlowWork>,
+    /// The sinks' names, and the most bytes a message may have in them.
+    pub(super) sinks: Vec<(String, usize)>,
+    pub(super) batch: Bytes,
+    pub(super) partition: u32,
+    /// The offsets that are wanted.
+    pub(super) range: Range<i64>,
+    pub(super) unpacked_bytes_max: usize,
+}
+
+/// What came of a batch.
+#[derive(Default)]
+pub(super) struct Made {
+    pub(super) records_in: u64,
+    pub(super) bytes_in: u64,
+    pub(super) dropped: u64,
+    pub(super) guest_ns: u64,
+    pub(super) memory_bytes_peak: u64,
+    pub(super) failures: Vec<DryRunFailure>,
+    pub(super) streams: Vec<Stream>,
+}
+
+/// What came out for one sink.
+pub(super) struct Stream {
+    pub(super) topic: String,
+    pub(super) outputs: Vec<Output>,
+}
+
+/// One record that came out.
+pub(super) struct Output {
+    /// The offset of the record it was made of.
+    pub(super) source: i64,
+    /// Of everything about it.
+    pub(super) hash: u64,
+    pub(super) bytes: u64,
+    pub(super) sample: String,
+}
+
+impl Stream {
+    /// The topic and the size of each record.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.outputs
+            .iter()
+            .map(|output| (self.topic.as_str(), output.bytes))
+    }
+}
+
+/// Everything that fails is left out, and told.
+struct LeaveOut;
+
+impl Rules for LeaveOut {
+    fn judge(&self, _: Outcome, _: i64) -> Verdict {
+        Verdict::Skip
+    }
+}
+
+impl BatchRun {
+    /// Runs it. Blocks on the guests.
+    pub(super) fn run(self) -> Result<Made, BrokerError> {
+        let failed = |plugin: &str, error: &dyn std::fmt::Display| {
+            let message = format!("plugin {plugin} does not start any more: {error}");
+            BrokerError::new(ErrorKind::PluginFailed, message)
+        };
+        let mut chain = self
+            .work
+            .chain()
+            .map_err(|(plugin, error)| failed(&plugin, &error))?;
+        let made = self.run_chain(&mut chain);
+        let peak = chain.memory_bytes_peak();
+        self.work.rest(chain);
+        let mut made = made.map_err(|error| {
+            let message = format!("a stored batch cannot be read: {error}");
+            BrokerError::new(ErrorKind::CorruptMessage, message).at_partition(self.partition)
+        })?;
+        made.memory_bytes_peak = peak;
+        Ok(made)
+    }
+
+    fn run_chain(&self, chain: &mut Chain) -> Result<Made, BatchError> {
+        let mut scratch = Vec::new();
+        let stored = Batch::parse_trusted(&self.batch)?;
+        let batch = match stored.codec() {
+            Codec::None => stored,
+            _ => stored.decompress(&mut scratch, self.unpacked_bytes_max)?,
+        };
+        let mut offsets = Vec::with_capacity(batch.len());
+        let mut values = Vec::with_capacity(batch.len());
+        for record in batch.records()? {
+            offsets.push(record.offset());
+            values.push(record.value());
+        }
+        let first = offsets.partition_point(|&offset| offset < self.range.start);
+        let last = offsets.partition_point(|&offset| offset < self.range.end);
+        if stored.header().is_control() || first == last {
+            return Ok(Made::default());
+        }
+        let sinks = self
+            .sinks
+            .iter()
+            .enumerate()
+            .map(|(index, (name, bytes_max))| Sink {
+                name: name.clone(),
+                shape: SinkShape {
+                    topic: index as u32,
+                    partitions: 1,
+                },
+                message_bytes_max: *bytes_max,
+                codec: Some(Codec::None),
+                append_time: false,
+                shards: vec![0],
+            });
+        let mut collector = Collector::new(sinks.collect(), self.partition, Vec::new()).tracing_sources();
+        collector.begin_batch(Codec::None, now_ms());
+        let mut attempt = Attempt {
+            chain,
+            batch,
+            collector,
+            offsets: &offsets,
+            values: &values,
+            made: Made {
+                records_in: (last - first) as u64,
+                bytes_in: stored.as_bytes().len() as u64,
+                ..Made::default()
+            },
+        };
+        if let Err(reason) = bisect(&mut attempt, first..last) {
+            attempt.fail(first, None, reason);
+        }
+        let Attempt {
+            mut collector,
+            mut made,
+            ..
+        } = attempt;
+        let trace = collector.take_trace();
+        let batches = match collector.take() {
+            Ok(batches) => batches,
+            Err(error) => {
+                made.failures.push(DryRunFailure {
+                    offset: offsets[first],
+                    reason: error.to_string(),
+                    ..DryRunFailure::default()
+                });
+                Vec::new()
+            }
+        };
+        made.streams = self
+            .sinks
+            .iter()
+            .map(|(topic, _)| Stream {
+                topic: topic.clone(),
+                outputs: Vec::new(),
+            })
+            .collect();
+        let mut sources: Vec<_> = (0..self.sinks.len())
+            .map(|sink| {
+                trace
+                    .iter()
+                    .filter(move |(output, _)| *output == sink)
+                    .map(|(_, source)| *source)
+            })
+            .collect();
+        for out in &batches {
+            let sink = out.partition.topic as usize;
+            for record in Batch::parse_trusted(&out.batch)?.records()? {
+                let mut hasher = DefaultHasher::new();
+                (record.timestamp(), record.tail()).hash(&mut hasher);
+                made.streams[sink].outputs.push(Output {
+                    source: sources[sink].next().unwrap_or(offsets[first]),
+                    hash: hasher.finish(),
+                    bytes: record.tail().len() as u64,
+                    sample: record.value().map_or_else(|| "(null)".to_owned(), sample),
+                });
+            }
+        }
+        Ok(made)
+    }
+}
+
+/// A batch under way.
+struct Attempt<'a> {
+    chain: &'a mut Chain,
+    batch: Batch<'a>,
+    collector: Collector,
+    offsets: &'a [i64],
+    values: &'a [Option<&'a [u8]>],
+    made: Made,
+}
+
+impl Attempt<'_> {
+    fn fail(&mut self, index: usize, plugin: Option<String>, reason: String) {
+        self.made.failures.push(DryRunFailure {
+            partition: 0,
+            offset: self.offsets.get(index).copied().unwrap_or_default(),
+            plugin,
+            reason,
+            sample: self.values.get(index).copied().flatten().map(sample),
+        });
+    }
+}
+
+impl Bisect for Attempt<'_> {
+    type Halt = String;
+
+    fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, String> {
+        Ok(self
+            .chain
+            .run(self.batch, range, &LeaveOut, &mut self.collector)
+            .map(|done| {
+                self.made.dropped += done.stats.dropped;
+                self.made.guest_ns += done.stats.guest_ns;
+                for record in done.failed {
+                    self.fail(record.index, record.plugin, record.reason);
+                }
+            }))
+    }
+
+    fn blame(&mut self, culprit: Culprit) -> Result<(), String> {
+        self.fail(culprit.index, culprit.plugin, culprit.reason);
+        if culprit.slow {
+            // Each of them takes a second and more.
+            return Err("the rest of the batch was left alone: a call ran into its deadline".to_owned());
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, record: FailedRecord) -> String {
+        record.reason
+    }
+
+    fn lost(&mut self, reason: String) -> String {
+        reason
+    }
+}
