@@ -16,6 +16,7 @@
 mod guard;
 mod lane;
 mod letters;
+mod made;
 mod pass;
 mod results;
 mod rules;

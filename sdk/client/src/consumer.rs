@@ -19,6 +19,7 @@ mod consumer_record;
 mod cursor;
 mod driver;
 mod event;
+mod read_batches;
 mod record_batch;
 mod stream;
 mod subscription;

@@ -332,3 +332,38 @@ proptest! {
         read_everything(&bytes[8..8 + cut.index(bytes.len() - 8)]);
     }
 }
+
+#[test]
+fn results_of_records_that_lie_are_refused() {
+    let ack = |tail: &[u8]| {
+        let mut bytes = vec![0; 32];
+        bytes[3] = 2;
+        bytes.extend_from_slice(tail);
+        Ack::decode(&bytes)
+    };
+    let run = |kind: u8, a: u32| {
+        let mut bytes = vec![0, 0, 0, 0, 0, 0, 0, 1, kind, 0, 0, 0, 5];
+        bytes.extend_from_slice(&a.to_be_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes
+    };
+    assert!(ack(&run(0, 7)).is_ok());
+    // Cut short, of an unknown kind, with a rejection that is not there, with something behind, with counts of a
+    // multiple of what there is.
+    let whole = run(0, 7);
+    for len in 0..whole.len() {
+        assert!(
+            matches!(ack(&whole[..len]), Err(DataError::Results { .. })),
+            "{len}"
+        );
+    }
+    assert!(matches!(ack(&run(3, 0)), Err(DataError::Results { .. })));
+    assert!(matches!(ack(&run(2, 0)), Err(DataError::Results { .. })));
+    assert!(matches!(
+        ack(&[&whole[..], &[0]].concat()),
+        Err(DataError::Trailing { .. })
+    ));
+    assert!(matches!(ack(&[0xff; 64]), Err(DataError::Results { .. })));
+    let reason = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff];
+    assert!(matches!(ack(&reason), Err(DataError::Results { .. })));
+}

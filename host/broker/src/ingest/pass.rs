@@ -8,18 +8,22 @@ use bytes::BytesMut;
 use weir_batch::{Batch, BatchError, Codec, bitmap, set_base_offset};
 
 use crate::clock::now_ms;
-use crate::flow::collector::{Collector, OutBatch, Sink};
+use crate::flow::collector::{Collector, Sink};
 use crate::flow::counters::PassStats;
 use crate::flow::policy::{FailuresInRow, Outcome, Rules, Verdict};
 use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, bisect, dead_letter};
 use crate::ingest::RecordResults;
-use crate::ingest::letters::Target;
+use crate::ingest::made::{Made, Output, Step};
 use crate::ingest::results::Gathered;
 use crate::ingest::rules::IngestRules;
 use crate::{BrokerError, ErrorKind, OnError};
 
 /// Finding records that fail takes time: after this long, others have their turn before it goes on.
 const SLICE: Duration = Duration::from_millis(100);
+
+/// How long calls may fail in one batch: finding a record that loops takes a deadline for each halving, and whoever waits for
+/// the batch gives up after a while.
+const FAILING_MAX: Duration = Duration::from_secs(15);
 
 /// One batch on its way through the chain; as far as it has come, from turn to turn.
 pub(super) struct IngestPass {
@@ -41,43 +45,9 @@ pub(super) struct IngestPass {
     /// What the plugins could not handle.
     failed: Vec<FailedRecord>,
     failures: FailuresInRow,
+    /// How long the calls took that failed.
+    failing: Duration,
     stats: PassStats,
-}
-
-/// How far a turn has come.
-pub(super) enum Step {
-    /// There is more to do.
-    More(Box<IngestPass>),
-    /// The batch, all of which is to be done again once there is a dead-letter topic.
-    NoDeadLetter(BytesMut),
-    Done(Made),
-    /// The plugins do not start: why.
-    Unable(String),
-    /// The batch as a whole cannot be stored.
-    Refused(BrokerError),
-}
-
-/// What has become of a batch.
-pub(super) struct Made {
-    pub(super) output: Output,
-    pub(super) letters: Vec<OutBatch>,
-    pub(super) letters_to: Option<Target>,
-    /// Producer id, epoch and base sequence of the batch, if its producer has an id.
-    pub(super) sequence: Option<(i64, i16, i32)>,
-    /// Records that were sent.
-    pub(super) records: u32,
-    pub(super) stats: PassStats,
-}
-
-/// What is to be stored.
-pub(super) enum Output {
-    /// The batch as it was sent.
-    Untouched(BytesMut),
-    /// This instead.
-    Changed {
-        batches: Vec<BytesMut>,
-        records: Option<Box<RecordResults>>,
-    },
 }
 
 impl IngestPass {
@@ -112,6 +82,7 @@ impl IngestPass {
             kept: Vec::new(),
             failed: Vec::new(),
             failures: FailuresInRow::default(),
+            failing: Duration::ZERO,
             stats: PassStats::default(),
         }
     }
@@ -159,6 +130,12 @@ impl IngestPass {
                 Err(error) => Step::Refused(error),
             },
         }
+    }
+
+    /// Adds to the time that calls took which failed; whether that is enough of it for one batch.
+    fn fails_too_long(&mut self, began: Instant) -> bool {
+        self.failing += began.elapsed();
+        self.failing >= FAILING_MAX
     }
 
     /// The batch without compression: `unpacked` if it holds it already.
@@ -298,56 +275,52 @@ impl Bisect for Run<'_> {
     type Halt = Halt;
 
     fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, Halt> {
+        let began = Instant::now();
+        let Range { start, end } = range;
         let pass = &mut *self.pass;
-        let end = range.end;
-        if self.selects {
-            match self.chain.select(self.batch, range, &mut pass.kept) {
-                Ok(guest_ns) => pass.stats.guest_ns += guest_ns,
-                Err(error) => return Ok(Err(error)),
-            }
+        let done = if self.selects {
+            self.chain.select(self.batch, range, &mut pass.kept)
         } else {
-            match self
+            let made = self
                 .chain
-                .run(self.batch, range, &pass.rules, &mut pass.collector)
-            {
-                Ok(made) => {
-                    pass.stats.guest_ns += made.stats.guest_ns;
-                    pass.failed.extend(made.failed);
-                }
-                Err(error) => return Ok(Err(error)),
+                .run(self.batch, range, &pass.rules, &mut pass.collector);
+            made.map(|made| {
+                pass.failed.extend(made.failed);
+                made.stats.guest_ns
+            })
+        };
+        match done {
+            Ok(guest_ns) => {
+                pass.stats.guest_ns += guest_ns;
+                pass.failures.worked();
+                self.pause_at(end).map(Ok)
             }
+            Err(ChainError::Call { plugin, reason, .. }) if pass.fails_too_long(began) => {
+                Err(self.give_up(start, plugin, &reason))
+            }
+            Err(error) => Ok(Err(error)),
         }
-        pass.failures.worked();
-        self.pause_at(end).map(Ok)
     }
 
     fn blame(&mut self, culprit: Culprit) -> Result<(), Halt> {
         let Culprit {
             index,
             plugin,
-            mut reason,
+            reason,
             slow,
         } = culprit;
         let verdict = self.pass.rules.judge(Outcome::Trap, index as i64);
         if verdict == Verdict::DeadLetter && !self.pass.collector.has_dead_letter() {
             return Err(Halt::Homeless);
         }
-        let too_many = self.pass.failures.failed(slow);
-        // What fails all the time is not tried for ever: the rest of the batch fares as these records did.
-        let last = if too_many { self.batch.len() } else { index + 1 };
-        for index in index..last {
-            self.pass.failed.push(FailedRecord {
-                index,
-                plugin: plugin.clone(),
-                reason: reason.clone(),
-                verdict,
-            });
-            if too_many && index + 1 < last && !reason.starts_with(TOO_MANY) {
-                reason = format!("{TOO_MANY}: {reason}");
-            }
-        }
-        if too_many {
-            return Err(Halt::GivenUp);
+        self.pass.failed.push(FailedRecord {
+            index,
+            plugin: plugin.clone(),
+            reason: reason.clone(),
+            verdict,
+        });
+        if self.pass.failures.failed(slow) {
+            return Err(self.give_up(index + 1, plugin, &reason));
         }
         self.pause_at(index + 1)
     }
@@ -362,10 +335,22 @@ impl Bisect for Run<'_> {
     }
 }
 
-/// How the reason of records begins that were not tried any more.
-const TOO_MANY: &str = "too many records of the batch failed one after the other; the last one";
-
 impl Run<'_> {
+    /// The records from this one on are not tried: they may be sent again.
+    fn give_up(&mut self, from: usize, plugin: Option<String>, reason: &str) -> Halt {
+        let reason = format!(
+            "it was not tried, for the plugins failed too often, or for too long, at records before it: {reason}"
+        );
+        let untried = (from..self.batch.len()).map(|index| FailedRecord {
+            index,
+            plugin: plugin.clone(),
+            reason: reason.clone(),
+            verdict: Verdict::Defer,
+        });
+        self.pass.failed.extend(untried);
+        Halt::GivenUp
+    }
+
     /// Ends the turn before record `next` if it has taken long enough and that is not the end.
     fn pause_at(&self, next: usize) -> Result<(), Halt> {
         if next < self.batch.len() && self.began.elapsed() >= SLICE {

@@ -313,11 +313,42 @@ async fn a_plugin_that_does_nothing_but_fail_takes_bounded_time_and_harms_only_i
     let produced = send(&broker, 0, batch(&many)).await.unwrap();
     let results = results(&produced);
     assert_eq!(results.rejected(), 5_000);
+    assert_eq!(
+        results
+            .runs
+            .first()
+            .map(|run| matches!(run, RecordRun::Rejected { records: 1, .. })),
+        Some(true)
+    );
+    // Those that were not even tried may be sent again.
     let last = results.rejections.last().unwrap();
-    assert!(last.reason.contains("one after the other"), "{}", last.reason);
+    assert!(
+        last.retriable && last.reason.contains("not tried"),
+        "{}",
+        last.reason
+    );
     assert!(last.reason.contains("told to panic"), "{}", last.reason);
+    assert!(!results.rejections[0].retriable);
     produce(&broker, "free", 0, batch(&["x"])).await;
     assert!(values(&broker, "a", 0).await.is_empty());
+    broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_loops_at_every_record_is_given_up_before_its_producers_give_up() {
+    let broker = with(1, &[("a", 1)], &["hostile-filter"]).await;
+    guard(&broker, "hostile-filter", OnError::Skip, &[("do", "loop")]).await;
+    let many: Vec<_> = (0..2_000).map(|n| n.to_string()).collect();
+    let began = std::time::Instant::now();
+    let produced = send(&broker, 0, batch(&many)).await.unwrap();
+    // Half a minute is what a client waits for an ack.
+    assert!(began.elapsed() < std::time::Duration::from_secs(25));
+    let results = results(&produced);
+    assert!(
+        results.rejected() > 1_900,
+        "what was not tried is not dropped in silence"
+    );
+    assert!(results.rejections.iter().all(|rejection| rejection.retriable));
     broker.shutdown().await;
 }
 

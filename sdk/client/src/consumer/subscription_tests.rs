@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
-use weir_batch::{BatchBuilder, set_base_offset};
+use weir_batch::{BatchBuilder, Codec, set_base_offset};
 use weir_protocol::{ErrorCode, SubscribedPartition};
 
 use super::*;
+use crate::RecordBatch;
 
 fn opened(partitions: &[(u32, i64, i64)]) -> SubscribeOpened {
     SubscribeOpened {
