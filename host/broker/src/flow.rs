@@ -17,6 +17,8 @@
 //! shard as before: so the rows keep the sinks' numbers of partitions, and a runner that sees them change lets
 //! everything settle first.
 //!
+//! A flow with a schedule reads no topic: see [`producing`].
+//!
 //! Entries are pipelined. Should one fail and the next succeed, there would be a hole: so every entry expects its shard's row
 //! to be what the entry before it has written, and is refused if it is not.
 
@@ -41,6 +43,7 @@ mod pass;
 mod plugin_config;
 pub(crate) mod policy;
 mod pool;
+mod producing;
 mod recovery;
 mod retries;
 mod revision;
@@ -59,12 +62,14 @@ pub(crate) use handle::Flow;
 pub use info::{FlowInfo, FlowPartitionInfo};
 pub(crate) use lifecycle::{delete_cursors, start_all, stop_all, stored_cursors, stored_progress};
 pub(crate) use pool::FlowPool;
+pub use producing::FlowProducingInfo;
+pub(crate) use producing::info as producing_info;
 pub(crate) use revision::REVISIONS_MAX;
 pub use revision::{FlowChange, FlowRevision};
 pub(crate) use runner::gone_reason;
-pub use spec::{FlowSpec, Mode, OnError};
+pub use spec::{FlowSpec, Mode, OnError, Schedule};
 pub use status::{FlowStatus, Pause, Place};
-pub(crate) use supervisor::{load, start};
+pub(crate) use supervisor::{load, start, try_out};
 pub(crate) use work::FlowWork;
 
 /// The name of a flow's dead-letter topic.

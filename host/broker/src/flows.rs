@@ -25,7 +25,7 @@ impl Broker {
     pub async fn create_flow(&self, spec: FlowSpec) -> Result<FlowInfo, BrokerError> {
         let spec = flow::check(&self.core, spec)?;
         // Outside of the change: compiling may take seconds, and what is loaded is there when the flow starts.
-        let loaded = flow::load(&self.core, &spec, Arc::default()).await?;
+        let loaded = flow::try_out(&self.core, &spec).await?;
         let made = self
             .core
             .change(move |core| async move { create(&core, spec).await })
@@ -110,9 +110,13 @@ impl Broker {
 
 async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerError> {
     let spec = flow::check(core, spec)?;
-    let source = core.topic(spec.shown_topic())?;
+    let mut source_topic = 0;
     let mut start_offsets = Vec::new();
-    if spec.mode == Mode::Stream {
+    if spec.schedule.is_none() {
+        source_topic = core.topic(spec.shown_topic())?.id();
+    }
+    if spec.schedule.is_none() && spec.mode == Mode::Stream {
+        let source = core.topic(&spec.from)?;
         for index in 0..source.partitions() {
             start_offsets.push(source.partition(index)?.resolve(spec.start).await?);
         }
@@ -120,7 +124,7 @@ async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerErro
     let created_ms = now_ms();
     let row = FlowRow {
         id: 0,
-        source_topic: source.id(),
+        source_topic,
         revisions: vec![FlowRevision::of(&spec, 1, created_ms, start_offsets.clone())],
         spec,
         created_ms,
@@ -251,6 +255,10 @@ pub(crate) async fn info(
             partitions.push(counters.info(partition.partition, cursor, partition.high_watermark));
         }
     }
+    let producing = match row.spec.schedule {
+        Some(_) => Some(flow::producing_info(core, flow).await?),
+        None => None,
+    };
     Ok(FlowInfo {
         id: flow.id(),
         spec: row.spec,
@@ -263,6 +271,7 @@ pub(crate) async fn info(
         status: flow.status(),
         dead_letter: Some(flow::dead_letter_topic(flow.name())).filter(|topic| core.topic(topic).is_ok()),
         partitions,
+        producing,
         log: if with_log { flow.log().lines() } else { Vec::new() },
     })
 }

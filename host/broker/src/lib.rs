@@ -52,7 +52,8 @@ pub use broker::{Broker, BrokerConfig, Storage};
 pub use dry_run::{DRY_RUN_RECORDS, Difference, DryRun, DryRunFailure, Trial};
 pub use error::{BrokerError, ErrorKind};
 pub use flow::{
-    FlowChange, FlowInfo, FlowPartitionInfo, FlowRevision, FlowSpec, FlowStatus, Mode, OnError, Pause, Place,
+    FlowChange, FlowInfo, FlowPartitionInfo, FlowProducingInfo, FlowRevision, FlowSpec, FlowStatus, Mode,
+    OnError, Pause, Place, Schedule,
 };
 pub use folder::{DataFolder, FORMAT_VERSION};
 pub use ingest::{RecordResults, RecordRun, Rejection};

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::core::Core;
 use crate::flow::dead_letter;
 use crate::flow::graph::cycle;
+use crate::flow::producing::{check_kind, check_schedule};
 use crate::flow::{Flow, FlowSpec, Mode};
 use crate::name::{check_flow_name, check_topic_name};
 use crate::plugin::PluginRef;
-use crate::{BrokerError, ErrorKind, PluginKind, Start};
+use crate::{BrokerError, ErrorKind, Start};
 
 /// Checks everything about `spec` that can be known without running it, and gives every plugin its version.
 ///
@@ -24,7 +25,9 @@ pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerE
             error.message
         ))
     })?;
+    check_schedule(&spec)?;
     match spec.mode {
+        Mode::Stream if spec.schedule.is_some() => {}
         Mode::Stream => drop(core.topic(&spec.from)?),
         Mode::Ingest => check_ingest(&spec)?,
     }
@@ -70,22 +73,18 @@ pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerE
 /// [`ErrorKind::InvalidFlow`], [`ErrorKind::UnknownPlugin`].
 pub(crate) fn check_change(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerError> {
     check_bounds(core, &spec)?;
+    check_schedule(&spec)?;
     check_plugins(core, &mut spec)?;
     Ok(spec)
 }
 
 fn check_plugins(core: &Core, spec: &mut FlowSpec) -> Result<(), BrokerError> {
-    for reference in &mut spec.plugins {
-        let mut plugin = PluginRef::parse(reference)?;
+    for index in 0..spec.plugins.len() {
+        let mut plugin = PluginRef::parse(&spec.plugins[index])?;
         let (version, row) = core.registry.resolve(&plugin)?;
-        if row.kind == PluginKind::Producer {
-            let message = format!(
-                "plugin {plugin} is a producer, which runs by itself: a flow takes filters and transforms"
-            );
-            return Err(invalid(message));
-        }
+        check_kind(spec, &plugin, row.kind)?;
         plugin.version = Some(version);
-        *reference = plugin.to_string();
+        spec.plugins[index] = plugin.to_string();
     }
     Ok(())
 }

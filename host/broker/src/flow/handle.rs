@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::flow::counters::Counters;
 use crate::flow::log::FlowLog;
+use crate::flow::producing;
 use crate::flow::{FlowSpec, FlowStatus, Mode, Pause};
 use crate::ingest::Guard;
 use crate::meta::FlowRow;
@@ -22,6 +23,8 @@ pub(crate) struct Flow {
     counters: Mutex<Vec<Arc<Counters>>>,
     /// Source partitions in which it waits for something, and for what.
     waiting: Mutex<BTreeMap<u32, String>>,
+    /// Of its producer, for a flow with a schedule.
+    producing: Arc<producing::Counters>,
     log: Arc<FlowLog>,
     /// What stands in front of the topic of an ingest flow.
     guard: Option<Arc<Guard>>,
@@ -51,6 +54,7 @@ impl Flow {
             guard,
             counters: Mutex::default(),
             waiting: Mutex::default(),
+            producing: Arc::default(),
             log: Arc::new(FlowLog::new(log_lines_max)),
             running: Mutex::default(),
         }
@@ -61,6 +65,7 @@ impl Flow {
         let flow = Self::new(row, 0);
         Self {
             counters: Mutex::new(lock(&self.counters).clone()),
+            producing: Arc::clone(&self.producing),
             log: Arc::clone(&self.log),
             ..flow
         }
@@ -160,6 +165,11 @@ impl Flow {
         let len = counters.len().max(partition as usize + 1);
         counters.resize_with(len, || Arc::new(Counters::new()));
         Arc::clone(&counters[partition as usize])
+    }
+
+    /// The counters of its producer, for a flow with a schedule.
+    pub(crate) fn producing(&self) -> &producing::Counters {
+        &self.producing
     }
 
     /// Tells the flow to stop where a batch ends.

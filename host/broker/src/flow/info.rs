@@ -1,6 +1,6 @@
 //! A flow as it is shown.
 
-use crate::flow::{FlowRevision, FlowSpec, FlowStatus};
+use crate::flow::{FlowProducingInfo, FlowRevision, FlowSpec, FlowStatus};
 
 /// A flow, at one moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +19,8 @@ pub struct FlowInfo {
     pub dead_letter: Option<String>,
     /// Its progress in every partition of the source topic, or of the topic that an ingest flow guards.
     pub partitions: Vec<FlowPartitionInfo>,
+    /// The progress of its producer, for a flow with a schedule.
+    pub producing: Option<FlowProducingInfo>,
     /// The last lines its plugins logged, oldest first; empty in lists.
     pub log: Vec<String>,
 }

@@ -11,8 +11,12 @@ use crate::Start;
 pub struct FlowSpec {
     /// The flow's name, by the rules for topics.
     pub name: String,
-    /// The topic it reads; empty for an ingest flow, which takes what producers send.
+    /// The topic it reads; empty for an ingest flow, which takes what producers send, and for a flow with a schedule.
+    #[serde(default)]
     pub from: String,
+    /// When its producer is polled; none for a flow that reads a topic or guards one.
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
     /// The plugins a record goes through, in order: `name@version`, or `name` for the newest version at creation.
     pub plugins: Vec<String>,
     /// The topics it writes. The last transform of the chain chooses among them per record; a flow of filters alone
@@ -44,15 +48,28 @@ impl FlowSpec {
 
     /// The topics it needs: all that it reads and writes.
     pub(crate) fn topics(&self) -> impl Iterator<Item = &String> {
-        let from = (self.mode == Mode::Stream).then_some(&self.from);
+        let from = (self.mode == Mode::Stream && self.schedule.is_none()).then_some(&self.from);
         self.to.iter().chain(from)
     }
 
-    /// The topic whose partitions its progress is shown for.
+    /// The topic whose partitions its progress is shown for; empty for a flow with a schedule.
     pub(crate) fn shown_topic(&self) -> &str {
         match self.mode {
             Mode::Stream => &self.from,
             Mode::Ingest => self.to.first().map_or("", String::as_str),
+        }
+    }
+
+    /// A flow `name` in which the producer `plugin` is polled as `schedule` says.
+    pub fn producing(
+        name: impl Into<String>,
+        schedule: Schedule,
+        plugin: impl Into<String>,
+        to: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            schedule: Some(schedule),
+            ..Self::new(name, "", [plugin.into()], to)
         }
     }
 
@@ -66,6 +83,7 @@ impl FlowSpec {
         Self {
             name: name.into(),
             from: from.into(),
+            schedule: None,
             plugins: plugins.into_iter().map(Into::into).collect(),
             to: to.into_iter().map(Into::into).collect(),
             config: BTreeMap::new(),
@@ -74,6 +92,17 @@ impl FlowSpec {
             mode: Mode::Stream,
         }
     }
+}
+
+/// When a producer is polled. It is polled again at once while it says that it has more.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Every so many milliseconds, from 1 up to 366 days.
+    EveryMs(u64),
+    /// At the times of a cron expression, in UTC: minute, hour, day of the month, month, day of the week, with seconds before them
+    /// if there are six fields.
+    Cron(String),
 }
 
 /// What happens to a record that a plugin cannot handle: the plugin says so, the call traps or breaks a limit, or what comes

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use weir_runtime::Plugin;
 
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::handle::Running;
 use crate::flow::log::FlowLog;
+use crate::flow::producing::{self, Producer};
 use crate::flow::runner::{Runner, gone_reason};
 use crate::flow::work::FlowWork;
 use crate::flow::{Flow, FlowSpec, FlowStatus, Mode, Pause};
 use crate::ingest;
-use crate::meta::FlowRow;
+use crate::meta::{FlowRow, PluginRow};
 use crate::plugin::PluginRef;
 use crate::{BrokerError, ErrorKind, Topic};
 
@@ -42,6 +44,9 @@ struct Supervisor {
 impl Supervisor {
     async fn run(mut self) {
         let ended = match self.flow.spec().mode {
+            Mode::Stream if self.flow.spec().schedule.is_some() => {
+                producing::run(&self.core, &self.flow, &mut self.stop).await
+            }
             Mode::Stream => self.stream().await,
             Mode::Ingest => self.ingest().await,
         };
@@ -93,16 +98,7 @@ impl Supervisor {
         let (stop_runners, runners_stop) = watch::channel(false);
         let mut runners = JoinSet::new();
         let mut source_state = source.watch();
-        let mut deleted = JoinSet::new();
-        for topic in sinks.iter().chain([&source]) {
-            let topic = topic.clone();
-            deleted.spawn(async move {
-                let mut state = topic.watch();
-                // An error means that the topic's last handle is gone, and this one holds one.
-                let _ = state.wait_for(|state| state.deleted).await;
-                topic.name().to_owned()
-            });
-        }
+        let mut deleted = watch_deletions(sinks.iter().chain([&source]));
         let mut partitions = 0;
         let mut pause_reason: Option<Pause> = None;
         let mut stopping = false;
@@ -184,12 +180,39 @@ impl Supervisor {
     }
 }
 
-fn pause(reason: String) -> Pause {
+/// Tasks that end when a topic is deleted, with its name.
+pub(super) fn watch_deletions<'a>(topics: impl IntoIterator<Item = &'a Topic>) -> JoinSet<String> {
+    let mut deleted = JoinSet::new();
+    for topic in topics {
+        let topic = topic.clone();
+        deleted.spawn(async move {
+            let mut state = topic.watch();
+            // An error means that the topic's last handle is gone, and this one holds one.
+            let _ = state.wait_for(|state| state.deleted).await;
+            topic.name().to_owned()
+        });
+    }
+    deleted
+}
+
+pub(super) fn pause(reason: String) -> Pause {
     Pause {
         reason,
         requested: false,
         since_ms: now_ms(),
         place: None,
+    }
+}
+
+/// Loads the plugins of a flow that is to be, and sets them up once. What is returned keeps them loaded.
+///
+/// # Errors
+/// Why the flow would not start.
+pub(crate) async fn try_out(core: &Arc<Core>, spec: &FlowSpec) -> Result<Box<dyn Send>, BrokerError> {
+    if spec.schedule.is_some() {
+        Ok(Box::new(Producer::load(core, spec, Arc::default()).await?))
+    } else {
+        Ok(Box::new(load(core, spec, Arc::default()).await?))
     }
 }
 
@@ -199,26 +222,13 @@ pub(crate) async fn load(
     spec: &FlowSpec,
     log: Arc<FlowLog>,
 ) -> Result<FlowWork, BrokerError> {
+    let rows = plugin_rows(core, spec)?;
     let spec = spec.clone();
-    let mut rows = Vec::with_capacity(spec.plugins.len());
-    for reference in &spec.plugins {
-        let (_, row) = core.registry.resolve(&PluginRef::parse(reference)?)?;
-        rows.push((reference.clone(), row));
-    }
     let shared = Arc::clone(core);
     let load = move || {
         let mut plugins = Vec::with_capacity(rows.len());
         for (reference, row) in rows {
-            let bytes = shared
-                .blobs
-                .read(&row.sha256)
-                .map_err(|error| read_error(&reference, &error))?;
-            let plugin = shared.runtime.load(&bytes).map_err(|error| {
-                BrokerError::new(
-                    ErrorKind::InvalidPlugin,
-                    format!("plugin {reference} cannot be loaded: {error}"),
-                )
-            })?;
+            let plugin = load_plugin(&shared, &reference, &row)?;
             plugins.push((reference, row.kind, plugin));
         }
         let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log);
@@ -232,6 +242,29 @@ pub(crate) async fn load(
         Ok(work)
     };
     core.compiler.run(load).await?
+}
+
+/// The plugins of a flow, with their versions.
+pub(super) fn plugin_rows(core: &Core, spec: &FlowSpec) -> Result<Vec<(String, PluginRow)>, BrokerError> {
+    let rows = spec.plugins.iter().map(|reference| {
+        let (_, row) = core.registry.resolve(&PluginRef::parse(reference)?)?;
+        Ok((reference.clone(), row))
+    });
+    rows.collect()
+}
+
+/// Reads a plugin and loads it. Blocks, and may compile.
+pub(super) fn load_plugin(core: &Core, reference: &str, row: &PluginRow) -> Result<Plugin, BrokerError> {
+    let bytes = core
+        .blobs
+        .read(&row.sha256)
+        .map_err(|error| read_error(reference, &error))?;
+    core.runtime.load(&bytes).map_err(|error| {
+        BrokerError::new(
+            ErrorKind::InvalidPlugin,
+            format!("plugin {reference} cannot be loaded: {error}"),
+        )
+    })
 }
 
 fn read_error(reference: &str, error: &io::Error) -> BrokerError {

@@ -68,7 +68,7 @@ impl Broker {
             return info(&self.core, &before, true).await;
         }
         // Outside of the change: compiling may take seconds, while the flow runs on.
-        let loaded = flow::load(&self.core, &spec, Arc::default()).await?;
+        let loaded = flow::try_out(&self.core, &spec).await?;
         let basis = before.spec().clone();
         let name = name.to_owned();
         let revised = self

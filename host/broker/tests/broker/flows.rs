@@ -5,6 +5,7 @@ mod errors;
 mod exactly_once;
 mod lifecycle;
 mod policies;
+mod producers;
 mod versions;
 
 use weir_batch::Codec;

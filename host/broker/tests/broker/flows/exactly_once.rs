@@ -89,7 +89,7 @@ async fn over_pauses_and_growing_sinks() {
 }
 
 /// Opens the broker with its metadata in `folder` and its partitions on `volume`.
-async fn on_volume(folder: &Path, volume: &Arc<FaultyVolume>) -> Broker {
+pub(super) async fn on_volume(folder: &Path, volume: &Arc<FaultyVolume>) -> Broker {
     let data = DataFolder::open(folder).unwrap();
     let mut config = config(Storage::Folder(data), 3);
     config.log_storage = Some(weir_log::Storage::Volume(

@@ -1,0 +1,66 @@
+//! The plugin of a producer flow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_runtime::{CallError, Instance, InstanceOptions, LogSink, Plugin};
+
+use crate::core::Core;
+use crate::flow::FlowSpec;
+use crate::flow::log::FlowLog;
+use crate::flow::plugin_config::plugin_config;
+use crate::flow::supervisor::{load_plugin, plugin_rows};
+use crate::{BrokerError, ErrorKind};
+
+/// A producer, loaded.
+pub(crate) struct Producer {
+    plugin: Plugin,
+    config: BTreeMap<String, String>,
+    sinks: Vec<String>,
+    log: Arc<FlowLog>,
+}
+
+impl Producer {
+    /// Loads the producer of a flow and sets it up once, on the threads for compiling.
+    pub(crate) async fn load(
+        core: &Arc<Core>,
+        spec: &FlowSpec,
+        log: Arc<FlowLog>,
+    ) -> Result<(Self, Instance), BrokerError> {
+        let rows = plugin_rows(core, spec)?;
+        let spec = spec.clone();
+        let shared = Arc::clone(core);
+        let load = move || {
+            let [(reference, row)] = rows.as_slice() else {
+                let message = "a flow with a schedule has exactly one plugin, a producer";
+                return Err(BrokerError::new(ErrorKind::InvalidFlow, message.to_owned()));
+            };
+            let name = reference
+                .split_once('@')
+                .map_or(reference.as_str(), |(name, _)| name);
+            let producer = Self {
+                plugin: load_plugin(&shared, reference, row)?,
+                config: plugin_config(&spec.config, name, &[name]),
+                sinks: spec.to,
+                log,
+            };
+            let guest = producer.instantiate().map_err(|error| {
+                BrokerError::new(
+                    ErrorKind::InvalidFlow,
+                    format!("plugin {reference} does not start: {error}"),
+                )
+            })?;
+            Ok((producer, guest))
+        };
+        core.compiler.run(load).await?
+    }
+
+    pub(super) fn instantiate(&self) -> Result<Instance, CallError> {
+        self.plugin.instantiate(InstanceOptions {
+            config: self.config.clone(),
+            outputs: self.sinks.clone(),
+            log: Arc::clone(&self.log) as Arc<dyn LogSink>,
+            limits: None,
+        })
+    }
+}
