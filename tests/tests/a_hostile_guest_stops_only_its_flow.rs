@@ -39,6 +39,7 @@ fn flow(name: &str, plugin: &str, to: &str, config: &[(&str, &str)]) -> FlowSpec
     FlowSpec {
         name: name.to_owned(),
         from: "in".to_owned(),
+        schedule: None,
         plugins: vec![plugin.to_owned()],
         to: vec![to.to_owned()],
         config: config

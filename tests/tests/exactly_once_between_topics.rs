@@ -50,6 +50,7 @@ async fn run(shards: u16) {
         .create_flow(FlowSpec {
             name: "copy".to_owned(),
             from: "in".to_owned(),
+            schedule: None,
             plugins: vec!["json-filter".to_owned(), "identity".to_owned()],
             to: vec!["out".to_owned()],
             config: config

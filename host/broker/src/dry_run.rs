@@ -142,6 +142,10 @@ async fn dry_run(
     running: Option<&FlowSpec>,
     records: u32,
 ) -> Result<DryRun, BrokerError> {
+    if tried.schedule.is_some() {
+        let message = "a flow with a schedule reads no records that it could be tried on: poll its producer with 'weir plugin test'";
+        return Err(BrokerError::new(ErrorKind::InvalidFlow, message.to_owned()));
+    }
     let records = records.clamp(1, RECORDS_MAX);
     let began = Instant::now();
     let mut trials = vec![Trier::load(core, tried).await?];

@@ -9,7 +9,8 @@ mod topic;
 
 pub use dry_run::{Difference, DryRun, DryRunFailure, Trial};
 pub use flow::{
-    FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, OnError,
+    FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision,
+    FlowSchedule, FlowSpec, FlowState, OnError,
 };
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;

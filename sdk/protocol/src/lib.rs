@@ -123,8 +123,8 @@ pub mod tuning;
 
 pub use admin::{
     AdminRequest, AdminResponse, BrokerInfo, Difference, DryRun, DryRunFailure, FlowChange, FlowInfo,
-    FlowMode, FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec, FlowState, OnError, PartitionInfo,
-    PluginInfo, PluginKind, TopicInfo, TopicSummary, Trial,
+    FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec,
+    FlowState, OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary, Trial,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

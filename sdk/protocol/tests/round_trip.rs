@@ -6,12 +6,13 @@ use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
-    ErrorCode, FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowRevision, FlowSpec,
-    FlowState, Frame, FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError,
-    OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo, PluginKind,
-    ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection,
-    Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter,
-    TopicInfo, TopicSummary, Trial, WireError, encode_control, encode_control_into,
+    ErrorCode, FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision,
+    FlowSchedule, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye,
+    Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart,
+    PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun,
+    RecordsHeader, Rejection, Start, SubscribeControl, SubscribeOpened, SubscribeProgress,
+    SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary, Trial, WireError, encode_control,
+    encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -78,9 +79,14 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
         OnError::Retry,
     ]);
     let mode = proptest::sample::select(vec![FlowMode::Stream, FlowMode::Ingest]);
+    let schedule = prop_oneof![
+        any::<u64>().prop_map(FlowSchedule::EveryMs),
+        text().prop_map(FlowSchedule::Cron),
+    ];
     (
         text(),
         text(),
+        option::of(schedule),
         texts(),
         texts(),
         settings(),
@@ -89,9 +95,10 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
         mode,
     )
         .prop_map(
-            |(name, from, plugins, to, config, start, on_error, mode)| FlowSpec {
+            |(name, from, schedule, plugins, to, config, start, on_error, mode)| FlowSpec {
                 name,
                 from,
+                schedule,
                 plugins,
                 to,
                 config,
@@ -248,6 +255,31 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 sample,
             },
         );
+    let producing = (
+        any::<[u64; 7]>(),
+        option::of(text()),
+        option::of(any::<u64>()),
+        option::of(any::<u64>()),
+    )
+        .prop_map(
+            |(
+                [pages, records, polls, refused, failed, errors, guest_ns],
+                cursor,
+                last_poll_ms,
+                next_poll_ms,
+            )| FlowProducingInfo {
+                pages,
+                records,
+                cursor,
+                polls,
+                refused,
+                failed,
+                errors,
+                guest_ns,
+                last_poll_ms,
+                next_poll_ms,
+            },
+        );
     let numbers = (any::<u32>(), any::<u64>());
     (
         flow_spec(),
@@ -256,10 +288,18 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         numbers,
         (texts(), collection::vec(flow_revision(), 0..3)),
         option::of(text()),
-        collection::vec(partition, 0..4),
+        (collection::vec(partition, 0..4), option::of(producing)),
     )
         .prop_map(
-            |(spec, state, stopped_at, (id, created_ms), (log, revisions), dead_letter, partitions)| {
+            |(
+                spec,
+                state,
+                stopped_at,
+                (id, created_ms),
+                (log, revisions),
+                dead_letter,
+                (partitions, producing),
+            )| {
                 FlowInfo {
                     spec,
                     state,
@@ -270,6 +310,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                     log,
                     dead_letter,
                     partitions,
+                    producing,
                 }
             },
         )

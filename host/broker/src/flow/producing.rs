@@ -20,7 +20,6 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::backoff::Backoff;
 use crate::flow::runner::gone_reason;
@@ -29,7 +28,6 @@ use crate::flow::{Flow, Pause};
 use crate::{BrokerError, ErrorKind, Topic};
 use ledger::{Ledger, LedgerError};
 use runner::Runner;
-use timetable::Timetable;
 
 pub(crate) use check::{check_kind, check_schedule};
 pub(crate) use counters::Counters;
@@ -79,17 +77,12 @@ async fn prepare(
 ) -> Result<Runner, BrokerError> {
     let spec = flow.spec();
     let invalid = |message: String| BrokerError::new(ErrorKind::InvalidFlow, message);
-    let schedule = spec
-        .schedule
-        .as_ref()
-        .ok_or_else(|| invalid("the flow has no schedule".to_owned()))?;
-    let timetable = Timetable::new(schedule, now_ms()).map_err(invalid)?;
     let sinks = spec
         .to
         .iter()
         .map(|name| core.topic(name).map_err(|_| invalid(gone_reason(name))));
     let sinks: Vec<Topic> = sinks.collect::<Result<_, _>>()?;
-    let (producer, guest) = Producer::load(core, spec, Arc::clone(flow.log())).await?;
+    let (producer, timetable, guest) = Producer::load(core, spec, Arc::clone(flow.log())).await?;
     Ok(Runner {
         core: Arc::clone(core),
         flow: Arc::clone(flow),

@@ -98,9 +98,16 @@ pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, Broker
         wire::FlowMode::Ingest => broker::Mode::Ingest,
         ref other => return Err(unknown(other)),
     };
+    let schedule = match spec.schedule {
+        None => None,
+        Some(wire::FlowSchedule::EveryMs(ms)) => Some(broker::Schedule::EveryMs(ms)),
+        Some(wire::FlowSchedule::Cron(expression)) => Some(broker::Schedule::Cron(expression)),
+        Some(ref other) => return Err(unknown(other)),
+    };
     Ok(broker::FlowSpec {
         name: spec.name,
         from: spec.from,
+        schedule,
         plugins: spec.plugins,
         to: spec.to,
         config: spec.config,
@@ -114,6 +121,10 @@ fn wire_flow_spec(spec: broker::FlowSpec) -> wire::FlowSpec {
     wire::FlowSpec {
         name: spec.name,
         from: spec.from,
+        schedule: spec.schedule.map(|schedule| match schedule {
+            broker::Schedule::EveryMs(ms) => wire::FlowSchedule::EveryMs(ms),
+            broker::Schedule::Cron(expression) => wire::FlowSchedule::Cron(expression),
+        }),
         plugins: spec.plugins,
         to: spec.to,
         config: spec.config,
@@ -146,6 +157,22 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
         log: flow.log,
         dead_letter: flow.dead_letter,
         partitions: flow.partitions.into_iter().map(flow_partition).collect(),
+        producing: flow.producing.map(producing),
+    }
+}
+
+fn producing(producing: broker::FlowProducingInfo) -> wire::FlowProducingInfo {
+    wire::FlowProducingInfo {
+        pages: producing.pages,
+        records: producing.records,
+        cursor: producing.cursor,
+        polls: producing.polls,
+        refused: producing.refused,
+        failed: producing.failed,
+        errors: producing.errors,
+        guest_ns: producing.guest_ns,
+        last_poll_ms: producing.last_poll_ms.map(since_1970),
+        next_poll_ms: producing.next_poll_ms.map(since_1970),
     }
 }
 

@@ -194,6 +194,7 @@ async fn with_flow(
     let spec = FlowSpec {
         name: name.clone(),
         from: from.clone(),
+        schedule: None,
         plugins: vec!["identity".to_owned()],
         to: vec![to.clone()],
         config: Default::default(),

@@ -11,9 +11,12 @@ use crate::Start;
 pub struct FlowSpec {
     /// Its name.
     pub name: String,
-    /// The topic it reads; empty for an ingest flow, which takes what producers send.
+    /// The topic it reads; empty for an ingest flow, which takes what producers send, and for a flow with a schedule.
     #[serde(default)]
     pub from: String,
+    /// When its producer is polled; none for a flow that reads a topic or guards one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<FlowSchedule>,
     /// The plugins it runs, in this order: `name` for the newest version when the flow is made, or `name@version`.
     pub plugins: Vec<String>,
     /// The topics it writes, by the plugins' output numbers; of an ingest flow the one topic that it guards.
@@ -66,6 +69,19 @@ pub struct FlowRevision {
     /// The revision that it repeats, if it came about by going back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub back_to: Option<u32>,
+}
+
+/// When a producer is polled. It is polled again at once while it says that it has more; times that pass while it cannot be polled
+/// are not made up for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FlowSchedule {
+    /// Every so many milliseconds, from 1 up to 366 days.
+    EveryMs(u64),
+    /// At the times of a cron expression, in UTC: minute, hour, day of the month, month, day of the week, with seconds before them
+    /// if there are six fields.
+    Cron(String),
 }
 
 /// What a flow does when a plugin fails on a record.
@@ -124,6 +140,35 @@ pub struct FlowInfo {
     /// The partitions of the source topic.
     #[serde(default)]
     pub partitions: Vec<FlowPartitionInfo>,
+    /// How far its producer is, for a flow with a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producing: Option<FlowProducingInfo>,
+}
+
+/// How far a producer is. Pages and records count from the flow's creation, the rest from the start of the broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowProducingInfo {
+    /// Pages stored.
+    pub pages: u64,
+    /// Records of these pages.
+    pub records: u64,
+    /// The beginning of the cursor after the last page, as text; none before the first one.
+    pub cursor: Option<String>,
+    /// Polls, those without a page included.
+    pub polls: u64,
+    /// Polls to which the plugin said that it has nothing, with a reason.
+    pub refused: u64,
+    /// Polls that failed.
+    pub failed: u64,
+    /// Times the flow stopped on an error.
+    pub errors: u64,
+    /// Nanoseconds spent in polls.
+    pub guest_ns: u64,
+    /// When it was polled last, in milliseconds since 1970.
+    pub last_poll_ms: Option<u64>,
+    /// When it is polled next, in milliseconds since 1970; none while it stands still.
+    pub next_poll_ms: Option<u64>,
 }
 
 /// Whether a flow runs.

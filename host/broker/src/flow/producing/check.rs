@@ -1,6 +1,5 @@
 //! What a flow with a schedule can be.
 
-use crate::clock::now_ms;
 use crate::flow::producing::timetable::Timetable;
 use crate::flow::{FlowSpec, Mode, OnError};
 use crate::{BrokerError, ErrorKind, PluginKind, Start};
@@ -41,7 +40,7 @@ pub(crate) fn check_schedule(spec: &FlowSpec) -> Result<(), BrokerError> {
     if let Some(wrong) = wrong {
         return Err(invalid(wrong));
     }
-    Timetable::new(schedule, now_ms()).map_err(invalid)?;
+    Timetable::new(schedule).map_err(invalid)?;
     Ok(())
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use weir_runtime::{CallError, Instance, InstanceOptions, LogSink, Plugin};
 
+use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::FlowSpec;
 use crate::flow::log::FlowLog;
 use crate::flow::plugin_config::plugin_config;
+use crate::flow::producing::timetable::Timetable;
 use crate::flow::supervisor::{load_plugin, plugin_rows};
 use crate::{BrokerError, ErrorKind};
 
@@ -21,20 +23,25 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    /// Loads the producer of a flow and sets it up once, on the threads for compiling.
+    /// Loads the producer of a flow and sets it up once, and reads its schedule, on the threads for compiling.
     pub(crate) async fn load(
         core: &Arc<Core>,
         spec: &FlowSpec,
         log: Arc<FlowLog>,
-    ) -> Result<(Self, Instance), BrokerError> {
+    ) -> Result<(Self, Timetable, Instance), BrokerError> {
+        let invalid = |message: String| BrokerError::new(ErrorKind::InvalidFlow, message);
         let rows = plugin_rows(core, spec)?;
         let spec = spec.clone();
         let shared = Arc::clone(core);
         let load = move || {
             let [(reference, row)] = rows.as_slice() else {
                 let message = "a flow with a schedule has exactly one plugin, a producer";
-                return Err(BrokerError::new(ErrorKind::InvalidFlow, message.to_owned()));
+                return Err(invalid(message.to_owned()));
             };
+            let schedule = spec.schedule.as_ref();
+            let schedule = schedule.ok_or_else(|| invalid("the flow has no schedule".to_owned()))?;
+            let timetable = Timetable::new(schedule).map_err(invalid)?;
+            timetable.check_comes(now_ms()).map_err(invalid)?;
             let name = reference
                 .split_once('@')
                 .map_or(reference.as_str(), |(name, _)| name);
@@ -44,13 +51,10 @@ impl Producer {
                 sinks: spec.to,
                 log,
             };
-            let guest = producer.instantiate().map_err(|error| {
-                BrokerError::new(
-                    ErrorKind::InvalidFlow,
-                    format!("plugin {reference} does not start: {error}"),
-                )
-            })?;
-            Ok((producer, guest))
+            let guest = producer
+                .instantiate()
+                .map_err(|error| invalid(format!("plugin {reference} does not start: {error}")))?;
+            Ok((producer, timetable, guest))
         };
         core.compiler.run(load).await?
     }
