@@ -28,6 +28,7 @@ fn spec(plugin: &str, on_error: OnError, config: &[(&str, &str)]) -> FlowSpec {
     FlowSpec {
         name: "guard".to_owned(),
         from: String::new(),
+        schedule: None,
         plugins: vec![plugin.to_owned()],
         to: vec!["t".to_owned()],
         config: config

@@ -1,21 +1,26 @@
 //! `weir flow`.
 
 mod change;
+mod describe;
 mod dry_run;
+mod schedule;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use weir_client::{FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError, Start};
+use weir_client::{FlowInfo, FlowMode, FlowPartitionInfo, FlowSchedule, FlowSpec, FlowState, OnError, Start};
 
 use super::context::Context;
 use super::output::table;
 use super::{Failure, human_count, number, start};
+use describe::describe;
 
 const EXAMPLES: &str = "\
 Examples:
   weir flow create keeper --plugin keep --from lines --to kept
   weir flow create clean --plugin lines-to-json --plugin json-filter@2 --from lines --to clean --set field=status
   weir flow create checked --mode ingest --plugin redact --to orders
+  weir flow create ticks --plugin ticker --every 5s --to ticks
+  weir flow create nightly --plugin fetch --cron '30 2 * * *' --to reports
   weir flow describe keeper
   weir flow pause keeper && weir flow resume keeper
   weir flow dry-run keeper                          # what its newest versions would make of the last 1000 records
@@ -82,9 +87,15 @@ pub(super) struct Create {
     /// A plugin, the newest version or NAME@VERSION; repeated, they run one after the other in one pass
     #[arg(long = "plugin", value_name = "NAME[@V]", required = true)]
     plugins: Vec<String>,
-    /// The topic it reads; none for an ingest flow
-    #[arg(long, value_name = "TOPIC")]
+    /// The topic it reads; none for an ingest flow, and for a producer
+    #[arg(long, value_name = "TOPIC", conflicts_with_all = ["every", "cron"])]
     from: Option<String>,
+    /// Poll a producer so often: 500ms, 5s, 10m, 1h
+    #[arg(long, value_name = "TIME", value_parser = schedule::every, conflicts_with = "cron")]
+    every: Option<u64>,
+    /// Poll a producer at these times, in UTC: minute, hour, day of the month, month, day of the week
+    #[arg(long, value_name = "EXPRESSION")]
+    cron: Option<String>,
     /// The topic it writes; repeated for the outputs of a plugin that has several. The topic that an ingest flow guards
     #[arg(long, value_name = "TOPIC", required = true)]
     to: Vec<String>,
@@ -135,11 +146,13 @@ impl OnErrorArg {
 
 impl Create {
     fn into_spec(self) -> Result<FlowSpec, Failure> {
+        let every = self.every.map(FlowSchedule::EveryMs);
+        let schedule = every.or(self.cron.map(FlowSchedule::Cron));
         let from = match (self.mode, self.from) {
-            (Mode::Stream, None) => {
+            (Mode::Stream, None) if schedule.is_none() => {
                 return Err(Failure::new(
-                    "a flow between topics needs a topic to read",
-                    "give one with --from, or make it an ingest flow with --mode ingest",
+                    "a flow between topics needs a topic to read, and a producer a schedule",
+                    "give a topic with --from, a schedule with --every or --cron, or make it an ingest flow with --mode ingest",
                 ));
             }
             (_, from) => from.unwrap_or_default(),
@@ -147,6 +160,7 @@ impl Create {
         Ok(FlowSpec {
             name: self.name,
             from,
+            schedule,
             plugins: self.plugins,
             to: self.to,
             config: self.config.into_iter().collect(),
@@ -182,7 +196,10 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 ];
                 rows.extend(flows.iter().map(|flow| {
                     let sum = total(flow);
-                    let (records_in, out) = (sum.records_in as f64, sum.records_out as f64);
+                    let (records_in, mut out) = (sum.records_in as f64, sum.records_out as f64);
+                    if let Some(producing) = &flow.producing {
+                        out = producing.records as f64;
+                    }
                     vec![
                         flow.spec.name.clone(),
                         state(flow).0.to_owned(),
@@ -276,6 +293,7 @@ fn view(flow: &FlowInfo) -> Value {
     view["revisions"] = json!(flow.revisions);
     view["log"] = json!(flow.log);
     view["partitions"] = json!(flow.partitions);
+    view["producing"] = json!(flow.producing);
     view
 }
 
@@ -289,8 +307,9 @@ fn on_error(policy: OnError) -> &'static str {
 }
 
 fn route(spec: &FlowSpec) -> String {
-    let from = match spec.mode {
-        FlowMode::Ingest => "producers",
+    let from = match (spec.mode, &spec.schedule) {
+        (FlowMode::Ingest, _) => "producers",
+        (_, Some(schedule)) => &schedule::text(schedule),
         _ => &spec.from,
     };
     format!(
@@ -298,94 +317,4 @@ fn route(spec: &FlowSpec) -> String {
         spec.plugins.join(" -> "),
         spec.to.join(", ")
     )
-}
-
-fn describe(flow: &FlowInfo) -> String {
-    let (state, reason) = state(flow);
-    let mut text = format!("{}: {state}\n", flow.spec.name);
-    if let Some(reason) = reason {
-        text.push_str(&format!("reason: {reason}\n"));
-    }
-    if let Some(place) = &flow.stopped_at {
-        let offsets = match place.last_offset {
-            Some(last) => format!("offsets {} to {last}", place.offset),
-            None => format!("offset {}", place.offset),
-        };
-        let plugin = place
-            .plugin
-            .as_ref()
-            .map(|plugin| format!(", in {plugin}"))
-            .unwrap_or_default();
-        text.push_str(&format!(
-            "stopped at: {} partition {}, {offsets}{plugin}\n",
-            place.topic, place.partition
-        ));
-        if let Some(sample) = &place.sample {
-            text.push_str(&format!("the record: {sample}\n"));
-        }
-    }
-    text.push_str(&format!("route: {}\n", route(&flow.spec)));
-    for (key, value) in &flow.spec.config {
-        text.push_str(&format!("set: {key} = {value}\n"));
-    }
-    text.push_str(&format!("on error: {}\n", on_error(flow.spec.on_error)));
-    if let Some(topic) = &flow.dead_letter {
-        text.push_str(&format!("dead letters: topic {topic}\n"));
-    }
-    let sum = total(flow);
-    if sum.records_in > 0 {
-        let per_record = sum.guest_ns as f64 / sum.records_in as f64;
-        text.push_str(&format!(
-            "since the broker started: {} in, {} out, {} dropped, {} skipped, {} dead-lettered, {} rejected, {} retries, stopped {} times, \
-             {per_record:.0} ns a record in the plugins\n",
-            sum.records_in,
-            sum.records_out,
-            sum.dropped,
-            sum.skipped,
-            sum.dead_lettered,
-            sum.rejected,
-            sum.retried,
-            sum.errors
-        ));
-    }
-    let heading = [
-        "PARTITION",
-        "CURSOR",
-        "END",
-        "LAG",
-        "IN",
-        "OUT",
-        "DROPPED",
-        "FAILED",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    let mut rows = vec![heading];
-    rows.extend(flow.partitions.iter().map(|p| {
-        [
-            i64::from(p.partition),
-            p.cursor,
-            p.end,
-            p.lag,
-            p.records_in.cast_signed(),
-            p.records_out.cast_signed(),
-            p.dropped.cast_signed(),
-            (p.skipped + p.dead_lettered + p.rejected).cast_signed(),
-        ]
-        .map(|number| number.to_string())
-        .to_vec()
-    }));
-    text.push('\n');
-    text.push_str(&table(&rows));
-    if let Some(revisions) = change::revisions(flow) {
-        text.push('\n');
-        text.push_str(&revisions);
-    }
-    if !flow.log.is_empty() {
-        text.push_str("\nwhat the plugins said last:\n");
-        for line in &flow.log {
-            text.push_str(&format!("  {line}\n"));
-        }
-    }
-    text
 }

@@ -1,0 +1,108 @@
+//! A flow, for people.
+
+use weir_client::FlowInfo;
+
+use super::{change, on_error, route, schedule, state, table, total};
+
+/// All that there is to say of a flow.
+pub(super) fn describe(flow: &FlowInfo) -> String {
+    let (state, reason) = state(flow);
+    let mut text = format!("{}: {state}\n", flow.spec.name);
+    if let Some(reason) = reason {
+        text.push_str(&format!("reason: {reason}\n"));
+    }
+    if let Some(place) = &flow.stopped_at {
+        let offsets = match place.last_offset {
+            Some(last) => format!("offsets {} to {last}", place.offset),
+            None => format!("offset {}", place.offset),
+        };
+        let plugin = place
+            .plugin
+            .as_ref()
+            .map(|plugin| format!(", in {plugin}"))
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "stopped at: {} partition {}, {offsets}{plugin}\n",
+            place.topic, place.partition
+        ));
+        if let Some(sample) = &place.sample {
+            text.push_str(&format!("the record: {sample}\n"));
+        }
+    }
+    text.push_str(&format!("route: {}\n", route(&flow.spec)));
+    if let Some(schedule) = &flow.spec.schedule {
+        text.push_str(&format!("schedule: {}\n", schedule::text(schedule)));
+    }
+    for (key, value) in &flow.spec.config {
+        text.push_str(&format!("set: {key} = {value}\n"));
+    }
+    if flow.spec.schedule.is_none() {
+        text.push_str(&format!("on error: {}\n", on_error(flow.spec.on_error)));
+    }
+    if let Some(topic) = &flow.dead_letter {
+        text.push_str(&format!("dead letters: topic {topic}\n"));
+    }
+    let sum = total(flow);
+    if sum.records_in > 0 {
+        let per_record = sum.guest_ns as f64 / sum.records_in as f64;
+        text.push_str(&format!(
+            "since the broker started: {} in, {} out, {} dropped, {} skipped, {} dead-lettered, {} rejected, {} retries, stopped {} times, \
+             {per_record:.0} ns a record in the plugins\n",
+            sum.records_in,
+            sum.records_out,
+            sum.dropped,
+            sum.skipped,
+            sum.dead_lettered,
+            sum.rejected,
+            sum.retried,
+            sum.errors
+        ));
+    }
+    match &flow.producing {
+        Some(producing) => text.push_str(&schedule::progress(producing)),
+        None => text.push_str(&partitions(flow)),
+    }
+    if let Some(revisions) = change::revisions(flow) {
+        text.push('\n');
+        text.push_str(&revisions);
+    }
+    if !flow.log.is_empty() {
+        text.push_str("\nwhat the plugins said last:\n");
+        for line in &flow.log {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
+}
+
+/// How far it is in each partition.
+fn partitions(flow: &FlowInfo) -> String {
+    let heading = [
+        "PARTITION",
+        "CURSOR",
+        "END",
+        "LAG",
+        "IN",
+        "OUT",
+        "DROPPED",
+        "FAILED",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut rows = vec![heading];
+    rows.extend(flow.partitions.iter().map(|p| {
+        [
+            i64::from(p.partition),
+            p.cursor,
+            p.end,
+            p.lag,
+            p.records_in.cast_signed(),
+            p.records_out.cast_signed(),
+            p.dropped.cast_signed(),
+            (p.skipped + p.dead_lettered + p.rejected).cast_signed(),
+        ]
+        .map(|number| number.to_string())
+        .to_vec()
+    }));
+    format!("\n{}", table(&rows))
+}
