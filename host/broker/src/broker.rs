@@ -9,6 +9,7 @@ use weir_log::{Log, LogConfig, PartitionConfig, PartitionId};
 use weir_runtime::{Runtime, RuntimeConfig};
 
 use crate::core::Core;
+use crate::flow::log_topic::{self, LogLines};
 use crate::flow::{self, FlowPool};
 use crate::meta::{MetaError, MetaStore, TopicRow};
 use crate::plugin::{Blobs, Compiler, Registry};
@@ -75,7 +76,7 @@ impl Broker {
     /// See [`OpenError`].
     pub async fn open(config: BrokerConfig) -> Result<Self, OpenError> {
         let opened = tokio::task::spawn_blocking(move || open_core(config)).await;
-        let (core, flows) = match opened {
+        let (core, flows, lines) = match opened {
             Ok(opened) => opened?,
             Err(error) => {
                 return Err(OpenError::Engine {
@@ -84,6 +85,7 @@ impl Broker {
             }
         };
         let core = Arc::new(core);
+        tokio::spawn(log_topic::write(Arc::downgrade(&core), lines));
         flow::start_all(&core, flows).await;
         Ok(Self {
             _stop: Arc::new(StopOnDrop(Arc::clone(&core))),
@@ -99,6 +101,7 @@ impl Broker {
             *closed = true;
         }
         flow::stop_all(&self.core).await;
+        self.core.log_queue.flush().await;
         let closed = self.core.blocking(|core| {
             core.pool.close();
             core.log.close();
@@ -172,7 +175,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>), OpenError> {
+fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>, LogLines), OpenError> {
     let BrokerConfig {
         storage,
         log,
@@ -230,6 +233,7 @@ fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>), 
         tracing::warn!("the folder of plugins could not be tidied up: {error}");
     }
     let filters = Filters::new(limits.filtered_subscriptions_max);
+    let (log_queue, lines) = log_topic::queue();
     let core = Core {
         uploads: Arc::new(Semaphore::new(limits.uploads_max.max(1))),
         limits,
@@ -245,10 +249,12 @@ fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>), 
         flows: RwLock::default(),
         pool,
         filters,
+        log_queue,
         admin: tokio::sync::Mutex::new(false),
         _folder: folder,
     };
-    Ok((core, snapshot.flows.into_iter().map(|(_, row)| row).collect()))
+    let flows = snapshot.flows.into_iter().map(|(_, row)| row).collect();
+    Ok((core, flows, lines))
 }
 
 /// The handle of a topic whose row is stored; makes its partitions in the log where they are missing.

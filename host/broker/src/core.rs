@@ -8,7 +8,8 @@ use tokio::sync::{Mutex, Semaphore};
 use weir_log::Log;
 use weir_runtime::Runtime;
 
-use crate::flow::{Flow, FlowPool};
+use crate::flow::log_topic::LogQueue;
+use crate::flow::{Flow, FlowLog, FlowPool};
 use crate::meta::{MetaStore, PluginRow};
 use crate::plugin::{Blobs, Compiler, PluginInfo, Registry};
 use crate::producer_id::ProducerIds;
@@ -34,6 +35,8 @@ pub(crate) struct Core {
     pub(crate) flows: RwLock<BTreeMap<String, Arc<Flow>>>,
     pub(crate) pool: FlowPool,
     pub(crate) filters: Filters,
+    /// Where log lines of flows wait to be written to their topics.
+    pub(crate) log_queue: LogQueue,
     /// Held while topics, plugins or flows are changed. `true` once the broker shuts down: nothing changes any more.
     pub(crate) admin: Mutex<bool>,
     /// The lock of the data folder lasts as long as anything that uses the folder.
@@ -96,6 +99,11 @@ impl Core {
             let message = format!("there is no flow '{}': list what there is", name.escape_debug());
             BrokerError::new(ErrorKind::UnknownFlow, message)
         })
+    }
+
+    /// The log of a flow that is to be.
+    pub(crate) fn flow_log(&self, flow: &str) -> FlowLog {
+        FlowLog::new(flow, self.limits.flow_log_lines_max, self.log_queue.clone())
     }
 
     /// All flows, by name.

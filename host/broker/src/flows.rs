@@ -132,7 +132,8 @@ async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerErro
         pause: None,
     };
     let row = core.blocking(move |core| Ok(core.meta.create_flow(row)?)).await?;
-    let flow = Arc::new(Flow::new(row, core.limits.flow_log_lines_max));
+    let log = core.flow_log(&row.spec.name);
+    let flow = Arc::new(Flow::new(row, log));
     {
         let mut flows = core.flows.write().unwrap_or_else(PoisonError::into_inner);
         flows.insert(flow.name().to_owned(), Arc::clone(&flow));

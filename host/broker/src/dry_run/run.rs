@@ -85,6 +85,7 @@ impl BatchRun {
             .work
             .chain()
             .map_err(|(plugin, error)| failed(&plugin, &error))?;
+        chain.at_partition(self.partition);
         let made = self.run_chain(&mut chain);
         let peak = chain.memory_bytes_peak();
         self.work.rest(chain);

@@ -6,12 +6,14 @@ mod select;
 mod stage;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use weir_batch::frame::{Entry, Reader};
 use weir_batch::{Batch, BatchBuilder, BatchError, bitmap};
 
 use crate::PluginKind;
 use crate::flow::collector::Collector;
+use crate::flow::log::PluginLog;
 use crate::flow::policy::{Outcome, Rules, Verdict};
 use judge::{Judge, failure};
 use records::{Keep, Records, as_records, check_count, rewrite};
@@ -32,6 +34,10 @@ pub(crate) struct Chain {
     emitted: Vec<u8>,
     /// By source record: whether it failed.
     failed: Vec<u8>,
+    /// Of the plugins, which are told where the calls begin.
+    logs: Vec<Arc<PluginLog>>,
+    /// The source partition, for the logs.
+    partition: u32,
 }
 
 /// What a batch was made into.
@@ -103,6 +109,25 @@ impl Chain {
             frame: Vec::new(),
             emitted: Vec::new(),
             failed: Vec::new(),
+            logs: Vec::new(),
+            partition: 0,
+        }
+    }
+
+    /// The same, telling the plugins' logs where the calls begin.
+    pub(crate) fn with_logs(mut self, logs: Vec<Arc<PluginLog>>) -> Self {
+        self.logs = logs;
+        self
+    }
+
+    /// What follows is of this source partition.
+    pub(crate) fn at_partition(&mut self, partition: u32) {
+        self.partition = partition;
+    }
+
+    fn begin_call(&self, offset: i64) {
+        for log in &self.logs {
+            log.at(self.partition, offset);
         }
     }
 
@@ -120,6 +145,7 @@ impl Chain {
     ) -> Result<Made, ChainError> {
         let (base_offset, len) = (batch.header().base_offset, batch.len());
         assert!(range.start <= range.end && range.end <= len);
+        self.begin_call(base_offset + range.start as i64);
         let mut stats = ChainStats {
             records: range.len() as u64,
             ..ChainStats::default()

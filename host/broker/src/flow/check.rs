@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::core::Core;
-use crate::flow::dead_letter;
 use crate::flow::graph::cycle;
 use crate::flow::producing::{check_kind, check_schedule};
 use crate::flow::{Flow, FlowSpec, Mode};
+use crate::flow::{dead_letter, log_topic};
 use crate::name::{check_flow_name, check_topic_name};
 use crate::plugin::PluginRef;
 use crate::{BrokerError, ErrorKind, Start};
@@ -110,6 +110,7 @@ fn written(spec: &FlowSpec) -> Vec<String> {
         Mode::Ingest => Vec::new(),
     };
     to.push(dead_letter::topic_name(&spec.name));
+    to.push(log_topic::topic_name(&spec.name));
     to
 }
 

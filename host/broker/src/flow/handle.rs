@@ -39,7 +39,7 @@ pub(crate) struct Running {
 }
 
 impl Flow {
-    pub(crate) fn new(row: FlowRow, log_lines_max: usize) -> Self {
+    pub(crate) fn new(row: FlowRow, log: FlowLog) -> Self {
         let status = row.pause.clone().map_or(FlowStatus::Starting, FlowStatus::Paused);
         let status = watch::Sender::new(status);
         let guard = (row.spec.mode == Mode::Ingest).then(|| {
@@ -55,14 +55,14 @@ impl Flow {
             counters: Mutex::default(),
             waiting: Mutex::default(),
             producing: Arc::default(),
-            log: Arc::new(FlowLog::new(log_lines_max)),
+            log: Arc::new(log),
             running: Mutex::default(),
         }
     }
 
     /// The same flow with another row: its revision is another one, its counters and its log go on.
     pub(crate) fn revised(&self, row: FlowRow) -> Self {
-        let flow = Self::new(row, 0);
+        let flow = Self::new(row, FlowLog::default());
         Self {
             counters: Mutex::new(lock(&self.counters).clone()),
             producing: Arc::clone(&self.producing),

@@ -17,7 +17,12 @@ use crate::meta::FlowRow;
 pub(crate) async fn start_all(core: &Arc<Core>, rows: Vec<FlowRow>) {
     let flows: Vec<_> = rows
         .into_iter()
-        .map(|row| Arc::new(Flow::new(row, core.limits.flow_log_lines_max)))
+        .map(|row| {
+            Arc::new({
+                let log = core.flow_log(&row.spec.name);
+                Flow::new(row, log)
+            })
+        })
         .collect();
     {
         let mut map = core.flows.write().unwrap_or_else(PoisonError::into_inner);

@@ -104,6 +104,7 @@ impl Pass {
                 return self.nothing(PassFailure::Guest(failure));
             }
         };
+        chain.at_partition(self.source.id().index);
         let mut stats = PassStats::default();
         let (end, failure) = match self.run_batches(&mut chain, &batches, &mut stats) {
             Ok(end) => (end, None),

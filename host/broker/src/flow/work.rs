@@ -7,7 +7,7 @@ use weir_runtime::{CallError, InstanceOptions, Plugin};
 
 use crate::PluginKind;
 use crate::flow::chain::{Chain, Stage};
-use crate::flow::log::FlowLog;
+use crate::flow::log::{FlowLog, PluginLog};
 use crate::flow::plugin_config::plugin_config;
 
 /// The loaded plugins of one flow. Threads borrow a chain of instances for one pass each, so that there are never
@@ -82,7 +82,9 @@ impl FlowWork {
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut stages = Vec::with_capacity(self.plugins.len());
+        let mut logs = Vec::with_capacity(self.plugins.len());
         for (index, (reference, kind, plugin)) in self.plugins.iter().enumerate() {
+            let log = Arc::new(PluginLog::new(Arc::clone(&self.log), reference));
             let options = InstanceOptions {
                 config: plugin_config(&self.config, names[index], &names),
                 // Only the last transform chooses among the sinks; what comes before has the next plugin as its output.
@@ -91,18 +93,19 @@ impl FlowWork {
                 } else {
                     vec!["next".to_owned()]
                 },
-                log: Arc::clone(&self.log) as Arc<dyn weir_runtime::LogSink>,
+                log: Arc::clone(&log) as Arc<dyn weir_runtime::LogSink>,
                 limits: None,
             };
             let guest = plugin
                 .instantiate(options)
                 .map_err(|error| (reference.clone(), error))?;
+            logs.push(log);
             stages.push(Stage {
                 plugin: reference.clone(),
                 kind: *kind,
                 guest: Box::new(guest),
             });
         }
-        Ok(Chain::new(stages))
+        Ok(Chain::new(stages).with_logs(logs))
     }
 }

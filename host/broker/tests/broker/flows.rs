@@ -4,6 +4,7 @@ mod dry_runs;
 mod errors;
 mod exactly_once;
 mod lifecycle;
+mod logs;
 mod policies;
 mod producers;
 mod versions;

@@ -3,6 +3,7 @@
 mod change;
 mod describe;
 mod dry_run;
+mod logs;
 mod schedule;
 
 use clap::Subcommand;
@@ -65,6 +66,8 @@ pub(super) enum Command {
     /// With nothing to change, the newest version of every plugin is tried. Shows what comes out, what fails, what it costs, and of which records
     /// something else comes out than now.
     DryRun(dry_run::DryRunArgs),
+    /// Show what a flow's plugins log, and what the broker says about them
+    Logs(logs::Logs),
     /// Go back to what a flow ran before; its position and its state stay
     Rollback {
         /// The flow
@@ -237,6 +240,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 .await?;
             output.answer(&json!(found), || dry_run::show(&found))
         }
+        Command::Logs(args) => logs::run(&client, context, args).await,
         Command::Rollback { name, to } => {
             let before = last_revision(&admin.describe_flow(&name).await?);
             let flow = admin.rollback_flow(&name, to).await?;

@@ -28,6 +28,7 @@ impl Chain {
     ) -> Result<u64, ChainError> {
         let len = batch.len();
         assert!(range.start <= range.end && range.end <= len && self.only_selects());
+        self.begin_call(batch.header().base_offset + range.start as i64);
         self.builder.clear();
         let mut guest_ns = 0;
         let mut keep = (range.len() < len).then(|| Keep::range(range, len));

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_runtime::{CallError, Instance, InstanceOptions, LogSink, Plugin};
+use weir_runtime::{CallError, Instance, InstanceOptions, Plugin};
 
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::FlowSpec;
-use crate::flow::log::FlowLog;
+use crate::flow::log::{FlowLog, PluginLog};
 use crate::flow::plugin_config::plugin_config;
 use crate::flow::producing::timetable::Timetable;
 use crate::flow::supervisor::{load_plugin, plugin_rows};
@@ -16,6 +16,8 @@ use crate::{BrokerError, ErrorKind};
 
 /// A producer, loaded.
 pub(crate) struct Producer {
+    /// `name@version`.
+    reference: String,
     plugin: Plugin,
     config: BTreeMap<String, String>,
     sinks: Vec<String>,
@@ -46,6 +48,7 @@ impl Producer {
                 .split_once('@')
                 .map_or(reference.as_str(), |(name, _)| name);
             let producer = Self {
+                reference: reference.clone(),
                 plugin: load_plugin(&shared, reference, row)?,
                 config: plugin_config(&spec.config, name, &[name]),
                 sinks: spec.to,
@@ -63,7 +66,7 @@ impl Producer {
         self.plugin.instantiate(InstanceOptions {
             config: self.config.clone(),
             outputs: self.sinks.clone(),
-            log: Arc::clone(&self.log) as Arc<dyn LogSink>,
+            log: Arc::new(PluginLog::new(Arc::clone(&self.log), &self.reference)),
             limits: None,
         })
     }
