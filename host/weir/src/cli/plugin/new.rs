@@ -16,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   weir plugin new errors --kind filter
   weir plugin new keyed --kind transform --sdk ~/src/weir/sdk/plugin
+  weir plugin new hello --kind producer
   weir plugin new errors --kind filter && weir plugin build errors && cargo test --manifest-path errors/Cargo.toml
 
 The crate builds as it is, and does something small with a configuration key; its README.md has the way from there to a flow.
@@ -42,6 +43,8 @@ pub(crate) enum Kind {
     Filter,
     /// Makes records from records
     Transform,
+    /// Brings records in, on a schedule
+    Producer,
 }
 
 impl Kind {
@@ -49,6 +52,7 @@ impl Kind {
         match self {
             Self::Filter => "filter",
             Self::Transform => "transform",
+            Self::Producer => "producer",
         }
     }
 }

@@ -6,6 +6,7 @@ mod json;
 mod log;
 mod print;
 mod problem;
+mod producer;
 mod run;
 mod summary;
 
@@ -31,6 +32,7 @@ Examples:
   weir plugin test split.wasm --outputs good,bad --input all.csv --output json | jq 'select(.output == \"bad\")'
   weir consume lines --from earliest --exit-at-end --output json | weir plugin test keep.wasm --input-format json
   weir plugin test keep.wasm --input all.csv --repeat 20 --summary summary.json > /dev/null
+  weir plugin test ticker.wasm --set per-poll=5 --polls 3 --cursor 100
 
 Standard output is what comes out, in order. Plain: the value, behind the key and C with --key-separator C, and behind the output's name
 and a tab if there are several. JSON: one object a line with line (of the input), output (of a transform), timestamp, key, value, headers; a
@@ -38,6 +40,9 @@ key or value that is not UTF-8 stands in base64 under key_base64 or value_base64
 
 Standard error is what is said about it: the plugin's log lines, each problem with the input's line and the reason, and a summary. With
 --summary FILE the summary is one JSON object in FILE instead, with the problems' list: for jq, and for scripts.
+
+A producer is polled instead: what a poll gives is printed, with poll for line in JSON, and standard error has the cursor after it. A poll that
+fails is followed by one from the same cursor.
 
 A call that fails is repeated on ever smaller parts of its batch until the record to blame is found. Exit status 0 says that nothing
 failed: a trap, a limit, `fail` and `retry` are failures, a record for the dead-letter topic is none. Offsets count the input's lines.";
@@ -59,7 +64,7 @@ pub(crate) struct Args {
     /// A configuration key of the plugin; may be repeated
     #[arg(long = "set", value_name = "K=V", value_parser = number::key_value)]
     settings: Vec<(String, String)>,
-    /// The names of a transform's outputs
+    /// The names of the outputs of a transform or a producer
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "out")]
     outputs: Vec<String>,
     /// What a record that fails means
@@ -68,6 +73,12 @@ pub(crate) struct Args {
     /// Call the plugin N times for each batch: steadier figures, and a check that the same batch gives the same answer
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     repeat: u32,
+    /// Poll a producer N times, each time from the cursor that the last page ended with [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    polls: Option<u32>,
+    /// The cursor that a producer's first poll is given
+    #[arg(long, value_name = "TEXT")]
+    cursor: Option<String>,
     /// Write the summary to FILE, as a JSON object
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
@@ -114,6 +125,18 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
     let limits = limits(&args);
     let (plugin, compile_ms) = load(&args.file, &wasm, &limits)?;
     check_outputs(&args, plugin.kind())?;
+    if plugin.kind() == Kind::Producer {
+        return producer::run(&args, &plugin, compile_ms, output).await;
+    }
+    if args.polls.is_some() || args.cursor.is_some() {
+        return Err(Failure::new(
+            format!(
+                "{} is no producer: it is given records, and not polled",
+                args.file.display()
+            ),
+            "leave out --polls and --cursor, and give it lines with --input",
+        ));
+    }
     let config: BTreeMap<String, String> = args.settings.iter().cloned().collect();
     let guest = Guest::start(&plugin, config, args.outputs.clone(), args.repeat)?;
     let input = Input::open(&args.input, args.input_format, args.key_separator.clone())?;
@@ -196,12 +219,6 @@ fn load(file: &Path, wasm: &[u8], limits: &Limits) -> Result<(Plugin, f64), Fail
     let plugin = runtime
         .load(wasm)
         .map_err(|error| Failure::from_message(&error.to_string()).context(file.display()))?;
-    if plugin.kind() == Kind::Producer {
-        return Err(Failure::new(
-            format!("{} is a producer, which takes no records", file.display()),
-            "test filters and transforms; a producer shows what it does in a flow",
-        ));
-    }
     Ok((plugin, begun.elapsed().as_secs_f64() * 1e3))
 }
 
@@ -210,7 +227,7 @@ fn check_outputs(args: &Args, kind: Kind) -> Result<(), Failure> {
     let refused = |what: String| {
         Failure::new(
             what,
-            "name each output of a transform once, as in --outputs good,bad",
+            "name each output of a transform or a producer once, as in --outputs good,bad",
         )
     };
     if kind == Kind::Filter && names.as_slice() != ["out"] {

@@ -19,6 +19,11 @@ pub(super) fn render(kind: Kind, name: &str, sdk: Option<&Sdk>) -> [(&'static st
             "--set column=2",
             r"1545,UA,EWR\n1714,AA,LGA\n",
         ),
+        Kind::Producer => (
+            include_str!("../../../../templates/plugin/producer.rs.template"),
+            "--set text=hello",
+            "",
+        ),
     };
     let (dependencies, dev_dependencies) = dependencies(sdk);
     let fill = |template: &str| {
@@ -38,7 +43,10 @@ pub(super) fn render(kind: Kind, name: &str, sdk: Option<&Sdk>) -> [(&'static st
         ("src/lib.rs", fill(code)),
         (
             "README.md",
-            fill(include_str!("../../../../templates/plugin/README.md.template")),
+            fill(match kind {
+                Kind::Producer => include_str!("../../../../templates/plugin/README.producer.md.template"),
+                _ => include_str!("../../../../templates/plugin/README.md.template"),
+            }),
         ),
         (
             ".gitignore",
@@ -78,7 +86,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_fill_in_but_the_path_of_an_sdk_that_was_not_found() {
-        for kind in [Kind::Filter, Kind::Transform] {
+        for kind in [Kind::Filter, Kind::Transform, Kind::Producer] {
             for (file, text) in render(kind, "keep", None) {
                 assert!(!text.contains("{{"), "{file}: {text}");
             }
@@ -108,6 +116,16 @@ mod tests {
             "weir plugin upload keyed.wasm --name keyed",
             "weir flow create keyed --plugin keyed --set column=2 --from keyed-in --to keyed-out",
             "weir consume keyed-out",
+        ] {
+            assert!(readme.contains(step), "{step}: {readme}");
+        }
+        let readme = &render(Kind::Producer, "hello", None)[2].1;
+        for step in [
+            "cargo test",
+            "weir plugin build .",
+            "weir plugin test hello.wasm --set text=hello --polls 3",
+            "weir flow create hello --plugin hello --set text=hello --every 5s --to hello-out",
+            "weir consume hello-out",
         ] {
             assert!(readme.contains(step), "{step}: {readme}");
         }

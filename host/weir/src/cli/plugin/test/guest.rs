@@ -47,16 +47,7 @@ impl Guest {
         options.outputs.clone_from(&outputs);
         let started = plugin.instantiate(options);
         log.show();
-        let instance = started.map_err(|error| {
-            let todo = match error {
-                CallError::Configure { .. } => {
-                    "set its keys with --set KEY=VALUE; what it takes is said where the plugin comes from"
-                }
-                CallError::Instantiate { .. } => "give it more with --memory, or free some",
-                _ => "this is before the first record: look at the plugin's `configure`",
-            };
-            Failure::new(error.to_string(), todo)
-        })?;
+        let instance = started.map_err(|error| start_failure(&error))?;
         Ok(Self {
             instance,
             kind: plugin.kind(),
@@ -143,4 +134,16 @@ impl Guest {
         self.timed.time += self.instance.guest_time() - before;
         Ok(())
     }
+}
+
+/// Why a plugin does not start, and what to do.
+pub(super) fn start_failure(error: &CallError) -> Failure {
+    let todo = match error {
+        CallError::Configure { .. } => {
+            "set its keys with --set KEY=VALUE; what it takes is said where the plugin comes from"
+        }
+        CallError::Instantiate { .. } => "give it more with --memory, or free some",
+        _ => "this is before the first record: look at the plugin's `configure`",
+    };
+    Failure::new(error.to_string(), todo)
 }

@@ -15,14 +15,24 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A record that comes out.
 pub(super) struct Out<'a> {
-    /// The input's line that it comes from.
-    pub(super) line: u64,
-    /// Which output, of a transform.
+    /// Where it comes from.
+    pub(super) from: Origin,
+    /// Which output, of a transform or a producer.
     pub(super) output: Option<usize>,
     pub(super) timestamp_ms: i64,
     pub(super) key: Option<&'a [u8]>,
     pub(super) value: Option<&'a [u8]>,
     pub(super) headers: Headers<'a>,
+}
+
+/// Where a record comes from.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Origin {
+    /// A line of the input.
+    Line(u64),
+    /// A poll, from 1.
+    Poll(u64),
 }
 
 /// Standard output with a buffer.
@@ -36,7 +46,8 @@ pub(super) struct Printer {
 
 #[derive(Serialize)]
 struct Object<'a> {
-    line: u64,
+    #[serde(flatten)]
+    from: Origin,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
     timestamp: i64,
@@ -52,7 +63,7 @@ impl Printer {
         Self {
             form,
             outputs: args.outputs.clone(),
-            name_outputs: kind == Kind::Transform && args.outputs.len() > 1,
+            name_outputs: kind != Kind::Filter && args.outputs.len() > 1,
             key_separator: args.key_separator.clone(),
             buffer: Vec::new(),
         }
@@ -100,7 +111,7 @@ impl Printer {
 
     fn json(&mut self, out: Out<'_>) {
         let object = Object {
-            line: out.line,
+            from: out.from,
             output: out
                 .output
                 .and_then(|output| self.outputs.get(output))

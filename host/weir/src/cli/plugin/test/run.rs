@@ -10,7 +10,7 @@ use weir_runtime::Kind;
 use super::OnError;
 use super::guest::Guest;
 use super::input::InputBatch;
-use super::print::{Out, Printer};
+use super::print::{Origin, Out, Printer};
 use super::problem::{Problem, ProblemKind};
 use super::summary::Counts;
 
@@ -146,7 +146,7 @@ impl Run {
                 continue;
             }
             let out = Out {
-                line: first_line + index as u64,
+                from: Origin::Line(first_line + index as u64),
                 output: None,
                 timestamp_ms: record.timestamp(),
                 key: record.key(),
@@ -181,7 +181,7 @@ impl Run {
                     ..
                 } => {
                     let out = Out {
-                        line,
+                        from: Origin::Line(line),
                         output: Some(output as usize),
                         timestamp_ms: batch.base_timestamp().wrapping_add(timestamp_delta),
                         key: tail.key(),
