@@ -39,6 +39,7 @@ fn every_word_that_scripts_rely_on_is_understood() {
         "weir plugin test f.wasm --input lines.txt --set k=v --set l=w --key-separator , --output json --repeat 3",
         "weir plugin test f.wasm --input - --input-format json --outputs a,b --on-error skip --summary s.json",
         "weir plugin test f.wasm --deadline-ms 50 --memory 16M",
+        "weir plugin test f.wasm --state state.jsonl",
         "weir plugin test f.wasm --polls 3 --cursor 17 --output json",
         "weir plugin upload f.wasm --name n",
         "weir plugin list",

@@ -4,10 +4,12 @@ mod guest;
 mod input;
 mod json;
 mod log;
+mod metrics;
 mod print;
 mod problem;
 mod producer;
 mod run;
+mod state;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ use guest::Guest;
 use input::Input;
 use print::Printer;
 use run::{Run, Stop};
+use state::TestState;
 use summary::Summary;
 
 const EXAMPLES: &str = "\
@@ -40,6 +43,8 @@ key or value that is not UTF-8 stands in base64 under key_base64 or value_base64
 
 Standard error is what is said about it: the plugin's log lines, each problem with the input's line and the reason, and a summary. With
 --summary FILE the summary is one JSON object in FILE instead, with the problems' list: for jq, and for scripts.
+
+Keyed state is in memory and gone at the end, unless --state FILE keeps it. What a failed call changed is forgotten.
 
 A producer is polled instead: what a poll gives is printed, with poll for line in JSON, and standard error has the cursor after it. A poll that
 fails is followed by one from the same cursor.
@@ -79,6 +84,9 @@ pub(crate) struct Args {
     /// The cursor that a producer's first poll is given
     #[arg(long, value_name = "TEXT")]
     cursor: Option<String>,
+    /// Begin with the keyed state in FILE, if it is there, and write it back at the end: a JSON object with key and value a line
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Write the summary to FILE, as a JSON object
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
@@ -126,6 +134,12 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
     let (plugin, compile_ms) = load(&args.file, &wasm, &limits)?;
     check_outputs(&args, plugin.kind())?;
     if plugin.kind() == Kind::Producer {
+        if args.state.is_some() {
+            return Err(Failure::new(
+                format!("{} is a producer, which has no keyed state", args.file.display()),
+                "leave out --state; what a producer has to remember is its --cursor",
+            ));
+        }
         return producer::run(&args, &plugin, compile_ms, output).await;
     }
     if args.polls.is_some() || args.cursor.is_some() {
@@ -138,7 +152,11 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
         ));
     }
     let config: BTreeMap<String, String> = args.settings.iter().cloned().collect();
-    let guest = Guest::start(&plugin, config, args.outputs.clone(), args.repeat)?;
+    let state = match &args.state {
+        Some(file) => TestState::load(file)?,
+        None => TestState::default(),
+    };
+    let guest = Guest::start(&plugin, config, args.outputs.clone(), args.repeat, state.clone())?;
     let input = Input::open(&args.input, args.input_format, args.key_separator.clone())?;
     let printer = Printer::new(&args, plugin.kind(), output);
 
@@ -162,6 +180,9 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
     };
     let summary = Summary::new(&plugin, compile_ms, &run, !failed);
     summary.deliver(args.summary.as_deref())?;
+    if let Some(file) = &args.state {
+        state.save(file)?;
+    }
     ended?;
     match run.failed() {
         true => Err(Failure::new(

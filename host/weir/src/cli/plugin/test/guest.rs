@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_runtime::{CallError, Instance, InstanceOptions, Kind, Plugin, Stats};
+use weir_runtime::{CallError, Grants, Instance, InstanceOptions, Kind, Plugin, Stats};
 
 use super::log::CallLog;
+use super::metrics::{CallMetrics, Metrics};
+use super::state::TestState;
 use crate::cli::Failure;
 
 /// One instance, and what its calls took.
@@ -15,6 +17,8 @@ pub(super) struct Guest {
     kind: Kind,
     outputs: Vec<String>,
     log: Arc<CallLog>,
+    metrics: Arc<CallMetrics>,
+    state: TestState,
     repeat: u32,
     answer: Vec<u8>,
     again: Vec<u8>,
@@ -40,19 +44,26 @@ impl Guest {
         config: BTreeMap<String, String>,
         outputs: Vec<String>,
         repeat: u32,
+        state: TestState,
     ) -> Result<Self, Failure> {
         let log = Arc::new(CallLog::default());
         let mut options = InstanceOptions::new(Arc::clone(&log) as _);
         options.config = config;
         options.outputs.clone_from(&outputs);
-        let started = plugin.instantiate(options);
+        let metrics = Arc::new(CallMetrics::default());
+        let grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+        let started = plugin.instantiate_with(options, grants);
         log.show();
-        let instance = started.map_err(|error| start_failure(&error))?;
+        let mut instance = started.map_err(|error| start_failure(&error))?;
+        metrics.keep();
+        instance.set_state(Box::new(state.clone()));
         Ok(Self {
             instance,
             kind: plugin.kind(),
             outputs,
             log,
+            metrics,
+            state,
             repeat,
             answer: Vec::new(),
             again: Vec::new(),
@@ -70,26 +81,37 @@ impl Guest {
         let mut answer = std::mem::take(&mut self.answer);
         let called = self.call_once(batch, records, &mut answer);
         self.answer = answer;
-        called?;
+        if let Err(error) = called {
+            self.metrics.forget();
+            self.state.forget();
+            return Err(error);
+        }
         self.log.show();
+        self.metrics.keep();
         for time in 2..=self.repeat {
+            // The same batch on the same state.
+            self.state.forget();
             let mut again = std::mem::take(&mut self.again);
             let called = self.call_once(batch, records, &mut again);
             self.again = again;
             // What it logs, it has logged.
             self.log.forget();
+            self.metrics.forget();
             if let Err(error) = called {
+                self.state.forget();
                 return Ok(Some(format!(
                     "the first call succeeded, and call {time} did not: {error}"
                 )));
             }
             if self.again != self.answer {
+                self.state.keep();
                 return Ok(Some(format!(
                     "call {time} for the same batch had another answer than the first: a flow that goes on after a crash would \
                      write other records"
                 )));
             }
         }
+        self.state.keep();
         Ok(None)
     }
 
@@ -117,6 +139,14 @@ impl Guest {
 
     pub(super) fn timed(&self) -> Timed {
         self.timed
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        self.metrics.kept()
+    }
+
+    pub(super) fn state_rows(&self) -> usize {
+        self.state.len()
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use weir_runtime::Plugin;
 
+use super::metrics::Metrics;
 use super::problem::{Problem, ProblemKind};
 use super::run::Run;
 use crate::cli::{Failure, human_bytes};
@@ -66,6 +67,10 @@ pub(super) struct Summary<'a> {
     /// In those calls: copying in, the plugin, copying out.
     #[serde(skip_serializing_if = "Option::is_none")]
     ns_per_record: Option<f64>,
+    #[serde(skip_serializing_if = "Metrics::is_empty")]
+    metrics: Metrics,
+    /// Rows of keyed state at the end.
+    state_rows: usize,
     restarts: u64,
     memory_bytes_peak: usize,
     #[serde(skip)]
@@ -101,6 +106,8 @@ impl<'a> Summary<'a> {
             passed,
             calls: timed.calls,
             ns_per_record: (timed.records > 0).then(|| timed.time.as_nanos() as f64 / timed.records as f64),
+            metrics: guest.metrics(),
+            state_rows: guest.state_rows(),
             restarts: stats.restarts,
             memory_bytes_peak: stats.memory_bytes_peak,
             failures: failures.join(", "),
@@ -156,6 +163,19 @@ impl fmt::Display for Summary<'_> {
             .collect();
         if !errors.is_empty() {
             writeln!(f, "errors    {}", errors.join(", "))?;
+        }
+        for (name, count) in &self.metrics.counters {
+            writeln!(f, "metric    {name} {count}")?;
+        }
+        for (name, samples) in &self.metrics.histograms {
+            writeln!(
+                f,
+                "metric    {name} {} samples, {} to {}, {} in all",
+                samples.count, samples.min, samples.max, samples.sum
+            )?;
+        }
+        if self.state_rows > 0 {
+            writeln!(f, "state     {} rows", self.state_rows)?;
         }
         if let Some(ns) = self.ns_per_record {
             writeln!(f, "call      {ns:.0} ns a record, {} calls", self.calls)?;

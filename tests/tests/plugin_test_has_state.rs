@@ -1,0 +1,71 @@
+//! A plugin with keyed state can be tried without a broker: its state lasts from batch to batch, from run to run in a file, and a
+//! call that fails changes nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test's unwrap is its assertion")]
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
+
+/// Runs `weir plugin test` over keyed lines; standard output, standard error and whether it passed.
+fn tested(folder: &Path, plugin: &str, input: &str, args: &[&str]) -> (String, String, bool) {
+    let (wasm, lines) = (folder.join("plugin.wasm"), folder.join("input"));
+    std::fs::write(&wasm, weir_plugins::component(plugin).unwrap()).unwrap();
+    std::fs::write(&lines, input).unwrap();
+    let output = Command::new(BINARY)
+        .args(["plugin", "test"])
+        .arg(&wasm)
+        .arg("--input")
+        .arg(&lines)
+        .args(["--key-separator", ":"])
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.success())
+}
+
+#[test]
+fn counts_go_on_from_batch_to_batch_and_from_run_to_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let input: String = (0..20_000)
+        .map(|n| format!("{}:{n}\n", ["a", "b"][n % 2]))
+        .collect();
+    let last = "a:{\"key\":\"a\",\"count\":10000}\nb:{\"key\":\"b\",\"count\":10000}\n";
+    for repeat in ["1", "3"] {
+        let (out, said, passed) = tested(folder.path(), "count-by-key", &input, &["--repeat", repeat]);
+        assert!(passed, "{said}");
+        assert!(out.ends_with(last), "{said}");
+    }
+    let kept = ["--state", "state.jsonl", "--summary", "summary.json"];
+    for run in 1..4 {
+        let (out, said, passed) = tested(folder.path(), "count-by-key", "a:x\na:y\n", &kept);
+        assert!(passed, "{said}");
+        let wanted = format!("a:{{\"key\":\"a\",\"count\":{}}}\n", 2 * run);
+        assert!(out.ends_with(&wanted), "{out}");
+    }
+    let summary = std::fs::read_to_string(folder.path().join("summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["state_rows"], 1);
+    let state = std::fs::read_to_string(folder.path().join("state.jsonl")).unwrap();
+    assert_eq!(state.lines().count(), 1, "{state}");
+}
+
+#[test]
+fn repeats_are_left_out_over_runs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = ["--state", "seen.jsonl"];
+    let (out, said, _) = tested(folder.path(), "dedup", "a:1\nb:2\na:3\n", &kept);
+    assert_eq!(out, "a:1\nb:2\n", "{said}");
+    let (out, said, _) = tested(folder.path(), "dedup", "c:4\nb:5\n", &kept);
+    assert_eq!(out, "c:4\n", "{said}");
+    std::fs::write(folder.path().join("seen.jsonl"), "no row\n").unwrap();
+    let (_, said, passed) = tested(folder.path(), "dedup", "c:4\n", &kept);
+    assert!(!passed && said.contains("seen.jsonl line 1"), "{said}");
+    let (_, said, passed) = tested(folder.path(), "ticker", "", &kept);
+    assert!(!passed && said.contains("--cursor"), "{said}");
+}
