@@ -45,6 +45,7 @@ mod retries;
 mod runner;
 mod sinks;
 mod spec;
+mod state;
 mod status;
 mod supervisor;
 mod window;
@@ -56,6 +57,7 @@ pub use info::{FlowInfo, FlowPartitionInfo};
 pub(crate) use lifecycle::{delete_cursors, start_all, stop_all, stored_cursors};
 pub(crate) use pool::FlowPool;
 pub use spec::{FlowSpec, Mode, OnError};
+pub(crate) use state::delete_state;
 pub use status::{FlowStatus, Pause, Place};
 pub(crate) use supervisor::{load, start};
 

@@ -29,6 +29,8 @@ pub struct Limits {
     pub flow_entries_in_flight_max: usize,
     /// Times a record is tried again before the flow gives it up.
     pub flow_retries_max: u32,
+    /// Most bytes of keyed state, keys and values, that a flow keeps for one source partition.
+    pub flow_state_bytes_max: u64,
     /// Most bytes of source batches a flow takes in one pass.
     pub flow_pass_bytes_max: usize,
     /// Most plugin names, those whose versions are all deleted included.
@@ -57,6 +59,7 @@ impl Default for Limits {
             flow_threads: 0,
             flow_entries_in_flight_max: 4,
             flow_retries_max: 10,
+            flow_state_bytes_max: 256 * 1024 * 1024,
             flow_pass_bytes_max: 1024 * 1024,
             plugins_max: 1_000,
             plugin_versions_max: 1_000,

@@ -2,6 +2,7 @@
 
 mod judge;
 mod records;
+mod seed;
 
 use std::ops::Range;
 use std::time::Instant;
@@ -14,8 +15,10 @@ use crate::PluginKind;
 use crate::flow::collector::Collector;
 use crate::flow::guest::Guest;
 use crate::flow::policy::{Outcome, Policy, Verdict};
+use crate::flow::state::{SharedState, StageState};
 use judge::{Judge, failure};
 use records::{Keep, Records, as_records, check_count, rewrite};
+pub(crate) use seed::Seed;
 
 /// One plugin of a chain, set up.
 pub(crate) struct Stage {
@@ -23,6 +26,8 @@ pub(crate) struct Stage {
     pub(crate) plugin: String,
     pub(crate) kind: PluginKind,
     pub(crate) guest: Box<dyn Guest>,
+    /// What its keys begin with, if it keeps state.
+    pub(crate) state_label: Option<String>,
 }
 
 /// The plugins of one flow, set up: what one thread needs to run them.
@@ -33,6 +38,7 @@ pub(crate) struct Chain {
     stages: Vec<Stage>,
     /// Index of the last transform: the one that chooses among the sinks.
     chooser: Option<usize>,
+    seed: Seed,
     builder: BatchBuilder,
     bitmap: Vec<u8>,
     frame: Vec<u8>,
@@ -100,12 +106,32 @@ impl Chain {
         Self {
             stages,
             chooser,
+            seed: Seed::default(),
             builder: BatchBuilder::new(),
             bitmap: Vec::new(),
             frame: Vec::new(),
             emitted: Vec::new(),
             failed: Vec::new(),
         }
+    }
+
+    /// Has the runs up to [`end_pass`](Self::end_pass) use `state`, which is there if any stage keeps some, and draw random numbers
+    /// by `seed`.
+    pub(crate) fn begin_pass(&mut self, seed: Seed, state: Option<&SharedState>) {
+        self.seed = seed;
+        for stage in &mut self.stages {
+            if let (Some(label), Some(state)) = (&stage.state_label, state) {
+                let state = StageState::new(state.clone(), label);
+                stage.guest.set_state(Some(Box::new(state)));
+            }
+        }
+    }
+
+    /// The guests have no state any more.
+    pub(crate) fn end_pass(&mut self) {
+        self.stages
+            .iter_mut()
+            .for_each(|stage| stage.guest.set_state(None));
     }
 
     /// Runs the records `range` of `batch`, which is not compressed, through all plugins and hands the outputs to `out`.
@@ -159,6 +185,8 @@ impl Chain {
                 reason,
                 slow: false,
             };
+            let offset = base_offset + range.start as i64;
+            stage.guest.set_seed(self.seed.of_call(offset, index));
             let began = Instant::now();
             let called = match stage.kind {
                 PluginKind::Filter => stage.guest.filter(records.batch.as_bytes(), &mut self.bitmap),

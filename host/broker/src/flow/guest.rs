@@ -1,6 +1,6 @@
 //! The guests of a chain, as the chain calls them.
 
-use weir_runtime::{CallError, Instance};
+use weir_runtime::{CallError, Instance, StateStore};
 
 /// A plugin that is set up and can be called. Calls block until the guest is done or stopped.
 pub(crate) trait Guest: Send {
@@ -9,6 +9,12 @@ pub(crate) trait Guest: Send {
 
     /// Writes an output frame to `frame`, whose former content is lost.
     fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError>;
+
+    /// Decides the random numbers of the next call.
+    fn set_seed(&mut self, seed: u64);
+
+    /// Gives the next calls their keyed state, or takes it away.
+    fn set_state(&mut self, state: Option<Box<dyn StateStore>>);
 }
 
 impl Guest for Instance {
@@ -18,5 +24,16 @@ impl Guest for Instance {
 
     fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError> {
         Instance::transform(self, batch, frame)
+    }
+
+    fn set_seed(&mut self, seed: u64) {
+        Instance::set_seed(self, seed);
+    }
+
+    fn set_state(&mut self, state: Option<Box<dyn StateStore>>) {
+        match state {
+            Some(state) => Instance::set_state(self, state),
+            None => drop(self.take_state()),
+        }
     }
 }

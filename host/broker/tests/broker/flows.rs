@@ -4,6 +4,7 @@ mod errors;
 mod exactly_once;
 mod lifecycle;
 mod policies;
+mod stateful;
 
 use weir_batch::Codec;
 use weir_broker::{Broker, ErrorKind, FlowSpec, Mode, Start};

@@ -1,0 +1,3 @@
+use weir_log::{Entry, LogConfig, Storage};
+
+use super::*;
