@@ -5,10 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use weir_batch::Codec;
-use weir_broker::{Broker, DataFolder, FlowSpec, Storage};
+use weir_broker::{Broker, DataFolder, FlowSpec, OnError, Storage};
 
 use crate::faults::FaultyVolume;
-use crate::support::{all_values, batch_with, config, populate, timely, values, wait_for_records, with};
+use crate::support::{
+    TIME_0, all_values, batch_with, config, pairs, paused, populate, produce, timely, values,
+    wait_for_records, with,
+};
 
 const SOURCES: u32 = 3;
 const SINKS: u32 = 5;
@@ -149,5 +152,121 @@ async fn counts_go_on_over_pauses_restarts_and_growing_sinks() {
     let source = all_values(&broker, "a").await;
     wait_for_records(&broker, "b", source.len() as i64).await;
     assert_eq!(all_values(&broker, "b").await, counted(&source));
+    broker.shutdown().await;
+}
+
+/// A batch with these keys, all of the time `time_ms`.
+fn keyed_at(time_ms: i64, keys: &[&str]) -> bytes::BytesMut {
+    let mut builder = weir_batch::BatchBuilder::new();
+    for key in keys {
+        let value = format!("{key}@{time_ms}");
+        builder
+            .push(time_ms, Some(key.as_bytes()), Some(value.as_bytes()), &[])
+            .unwrap();
+    }
+    bytes::BytesMut::from(bytes::Bytes::from(builder.finish().unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn duplicates_are_left_out_until_their_time_is_over() {
+    let broker = with(2, &[("a", 1), ("b", 1)], &["dedup"]).await;
+    let mut spec = FlowSpec::new("f", "a", ["dedup"], ["b"]);
+    spec.config = pairs(&[("ttl-ms", "1000")]);
+    broker.create_flow(spec).await.unwrap();
+    produce(&broker, "a", 0, keyed_at(TIME_0, &["x", "y", "x"])).await;
+    produce(&broker, "a", 0, keyed_at(TIME_0 + 999, &["x", "z"])).await;
+    produce(&broker, "a", 0, keyed_at(TIME_0 + 1_000, &["x", "z"])).await;
+    wait_for_records(&broker, "b", 4).await;
+    // Over a restart of the flow, too.
+    broker.pause_flow("f").await.unwrap();
+    broker.resume_flow("f").await.unwrap();
+    produce(&broker, "a", 0, keyed_at(TIME_0 + 1_998, &["x", "z"])).await;
+    produce(&broker, "a", 0, keyed_at(TIME_0 + 5_000, &["end"])).await;
+    wait_for_records(&broker, "b", 5).await;
+    let at = |key: &str, ms: i64| format!("{key}@{}", TIME_0 + ms);
+    let expected = [
+        at("x", 0),
+        at("y", 0),
+        at("z", 999),
+        at("x", 1_000),
+        at("end", 5_000),
+    ];
+    // z of 999 is remembered until 1,999.
+    assert_eq!(values(&broker, "b", 0).await, expected);
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_brings_the_state_over_its_limit_is_dealt_with_as_the_flow_says() {
+    for on_error in [OnError::Pause, OnError::Skip] {
+        let mut config = config(Storage::Memory, 2);
+        // Room for some keys and their counts.
+        config.limits.flow_state_bytes_max = 250;
+        let broker = Broker::open(config).await.unwrap();
+        populate(&broker, &[("a", 1), ("b", 1)], &["count-by-key"]).await;
+        let mut spec = FlowSpec::new("f", "a", ["count-by-key"], ["b"]);
+        spec.on_error = on_error;
+        broker.create_flow(spec).await.unwrap();
+        let keys: Vec<String> = (0..30).map(|n| format!("key-{n:02}")).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        if on_error == OnError::Pause {
+            produce(&broker, "a", 0, keyed_at(TIME_0, &keys)).await;
+            let pause = paused(&broker, "f").await;
+            assert!(pause.reason.contains("and may have 250"), "{}", pause.reason);
+            let place = pause.place.unwrap();
+            assert_eq!(place.plugin.as_deref(), Some("count-by-key@1"));
+            let done = values(&broker, "b", 0).await.len() as i64;
+            assert_eq!(place.offset, done, "what there was room for is counted");
+            assert!((2..30).contains(&done), "{done}");
+        } else {
+            produce(&broker, "a", 0, keyed_at(TIME_0, &keys)).await;
+            // What there is a count of already goes on being counted.
+            produce(&broker, "a", 0, keyed_at(TIME_0, &keys[..1])).await;
+            let counted_twice = r#"{"key":"key-00","count":2}"#;
+            timely(async {
+                let mut watch = broker.topic("b").unwrap().partition(0).unwrap().watch();
+                while !values(&broker, "b", 0).await.contains(&counted_twice.to_owned()) {
+                    watch.changed().await.unwrap();
+                }
+            })
+            .await;
+            let info = broker.pause_flow("f").await.unwrap();
+            assert!(info.partitions[0].skipped > 0);
+        }
+        broker.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_traps_leaves_no_state_behind_it() {
+    let broker = with(2, &[("a", 1), ("b", 1)], &["count-by-key", "hostile"]).await;
+    // The counter is first and has counted the whole batch each time the second plugin traps at one of its records.
+    let mut spec = FlowSpec::new("f", "a", ["count-by-key", "hostile"], ["b"]);
+    spec.on_error = OnError::Skip;
+    spec.config = pairs(&[("hostile.do", "panic"), ("hostile.at", "bad")]);
+    broker.create_flow(spec).await.unwrap();
+    produce(
+        &broker,
+        "a",
+        0,
+        keyed_at(TIME_0, &["k", "k", "bad", "k", "l", "bad", "k"]),
+    )
+    .await;
+    produce(&broker, "a", 0, keyed_at(TIME_0, &["k", "l"])).await;
+    let counts = [
+        ("k", 1),
+        ("k", 2),
+        ("k", 3),
+        ("l", 1),
+        ("k", 4),
+        ("k", 5),
+        ("l", 2),
+    ];
+    let expected = counts.map(|(key, count)| format!("{{\"key\":\"{key}\",\"count\":{count}}}"));
+    wait_for_records(&broker, "b", expected.len() as i64).await;
+    assert_eq!(values(&broker, "b", 0).await, expected);
+    // Once it stands still, everything is counted.
+    let info = broker.pause_flow("f").await.unwrap();
+    assert_eq!(info.partitions[0].skipped, 2);
     broker.shutdown().await;
 }
