@@ -11,7 +11,7 @@ use weir_tests::{BrokerCommand, Random};
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
 const PARTITIONS: u32 = 4;
 const KEYS: u64 = 40;
-const RECORDS: u64 = 40_000;
+const RECORDS: u64 = 20_000;
 const KILLS: u64 = 20;
 
 /// The key of the n-th record. Keys of one source partition are in no other.
@@ -20,7 +20,8 @@ fn key_of(n: u64) -> u64 {
 }
 
 fn record(key: u64) -> Record<'static> {
-    Record::value(b"x".to_vec())
+    // Long enough that what waits is many passes.
+    Record::value(vec![b'x'; 1_000])
         .key(key.to_string().into_bytes())
         .partition((key % u64::from(PARTITIONS)) as u32)
 }
@@ -79,7 +80,7 @@ async fn run(shards: u16, seed: u64) {
     // Small batches: many passes, each with outputs in all shards.
     let producer = client
         .producer("in")
-        .batch_bytes(2 * 1024)
+        .batch_bytes(4 * 1024)
         .delivery_timeout(Duration::from_secs(120))
         .build()
         .await
@@ -106,6 +107,8 @@ async fn run(shards: u16, seed: u64) {
             .unwrap();
         record.unwrap();
         if seen == next_kill && kills < KILLS {
+            // Not just when outputs came out, but at any moment.
+            tokio::time::sleep(Duration::from_micros(random.next() % 10_000)).await;
             broker.kill();
             broker = start(&addr);
             kills += 1;

@@ -57,7 +57,8 @@ pub use info::{FlowInfo, FlowPartitionInfo};
 pub(crate) use lifecycle::{delete_cursors, start_all, stop_all, stored_cursors};
 pub(crate) use pool::FlowPool;
 pub use spec::{FlowSpec, Mode, OnError};
-pub(crate) use state::delete_state;
+pub use state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub(crate) use state::{StateOwner, delete_state, stage_labels};
 pub use status::{FlowStatus, Pause, Place};
 pub(crate) use supervisor::{load, start};
 

@@ -95,6 +95,7 @@ pub use producer::{Deliveries, Delivery, ProduceError, Producer, ProducerBuilder
 pub use record::Record;
 pub use weir_batch::{BatchBuilder, Codec};
 pub use weir_protocol::{
-    BrokerInfo, ErrorCode, FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError,
-    PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, WireError,
+    BrokerInfo, ErrorCode, FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, FlowStatePage,
+    FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, OnError, PartitionInfo, PluginInfo,
+    PluginKind, Start, TopicInfo, TopicSummary, WireError,
 };

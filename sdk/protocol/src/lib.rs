@@ -115,7 +115,8 @@ pub mod tuning;
 
 pub use admin::{
     AdminRequest, AdminResponse, BrokerInfo, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowSpec,
-    FlowState, OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary,
+    FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, OnError,
+    PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

@@ -11,6 +11,7 @@
 
 mod delete;
 mod keys;
+mod page;
 mod partition;
 mod row;
 mod stage;
@@ -18,5 +19,7 @@ mod totals;
 
 pub(crate) use delete::{delete_state, sweep_state};
 pub(crate) use keys::{StateKeys, stage_labels};
+pub(crate) use page::StateOwner;
+pub use page::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
 pub(crate) use partition::{PartitionState, SharedState};
 pub(crate) use stage::StageState;

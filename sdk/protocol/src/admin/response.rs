@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FlowInfo, PluginInfo, TopicInfo, TopicSummary};
+use crate::{FlowInfo, FlowStatePage, PluginInfo, TopicInfo, TopicSummary};
 
 /// The answer to one [`AdminRequest`](crate::AdminRequest).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub enum AdminResponse {
     Flow(Box<FlowInfo>),
     /// All flows, by name.
     Flows(Vec<FlowInfo>),
+    /// Some rows of a flow's state.
+    FlowState(FlowStatePage),
     /// The broker.
     Broker(BrokerInfo),
 }
