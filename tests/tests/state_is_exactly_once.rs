@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_client::{Client, FlowMode, FlowSpec, NewTopic, OnError, Record, Start};
+use weir_client::{Client, FlowMode, FlowSpec, FlowStateQuery, NewTopic, OnError, Record, Start};
 use weir_tests::{BrokerCommand, Random};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
@@ -153,6 +153,31 @@ async fn run(shards: u16, seed: u64) {
         assert_eq!(before + 1, count, "the counts of {key} have a gap or go back");
     }
     assert_eq!(last, expected);
+
+    // And what is shown of the state is what came out last.
+    let mut shown: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut query = FlowStateQuery {
+        rows_max: 7,
+        ..FlowStateQuery::default()
+    };
+    loop {
+        let page = client.admin().flow_state("count", query.clone()).await.unwrap();
+        let rows: u64 = page.totals.iter().map(|totals| totals.rows).sum();
+        assert_eq!(rows, KEYS);
+        query.after = page.rows.last().map(|row| row.place.clone());
+        for row in page.rows {
+            let key = std::str::from_utf8(&row.place.key).unwrap();
+            let (_, key) = key.rsplit_once('/').unwrap();
+            let key = key.parse().unwrap();
+            assert_eq!(u64::from(row.place.partition), key % u64::from(PARTITIONS));
+            let count = u64::from_le_bytes(row.value.try_into().unwrap());
+            assert_eq!(shown.insert(key, count), None, "{key} is shown twice");
+        }
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(shown, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

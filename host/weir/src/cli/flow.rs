@@ -1,5 +1,7 @@
 //! `weir flow`.
 
+mod state;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 use weir_client::{FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError, Start};
@@ -40,7 +42,9 @@ pub(super) enum Command {
         /// The flow
         name: String,
     },
-    /// Delete a flow; what it wrote stays
+    /// Show what the plugins of a flow remember
+    State(state::Args),
+    /// Delete a flow with what its plugins remember; what it wrote stays
     Delete {
         /// The flow
         name: String,
@@ -160,6 +164,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let flow = admin.resume_flow(&name).await?;
             output.answer(&view(&flow), || format!("resumed {name}"))
         }
+        Command::State(args) => state::run(args, &admin, output).await,
         Command::Delete { name } => {
             admin.delete_flow(&name).await?;
             output.answer(&json!({ "deleted": name }), || format!("deleted {name}"))

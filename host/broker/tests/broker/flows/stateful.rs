@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use weir_batch::Codec;
-use weir_broker::{Broker, DataFolder, FlowSpec, OnError, Storage};
+use weir_broker::{Broker, DataFolder, ErrorKind, FlowSpec, FlowStateQuery, OnError, Storage};
 
 use crate::faults::FaultyVolume;
 use crate::support::{
@@ -268,5 +268,126 @@ async fn a_call_that_traps_leaves_no_state_behind_it() {
     // Once it stands still, everything is counted.
     let info = broker.pause_flow("f").await.unwrap();
     assert_eq!(info.partitions[0].skipped, 2);
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_is_shown_page_by_page() {
+    let broker = with(2, &[("a", 2), ("b", 1)], &["count-by-key", "dedup"]).await;
+    let mut spec = FlowSpec::new("f", "a", ["dedup", "count-by-key"], ["b"]);
+    spec.config = pairs(&[("dedup.ttl-ms", "1000")]);
+    broker.create_flow(spec).await.unwrap();
+    let keys: Vec<String> = (0..30).map(|n| format!("key-{n:02}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    produce(&broker, "a", 0, keyed_at(TIME_0, &keys[..10])).await;
+    produce(&broker, "a", 1, keyed_at(TIME_0, &keys)).await;
+    wait_for_records(&broker, "b", 40).await;
+    broker.pause_flow("f").await.unwrap();
+
+    let mut seen = Vec::new();
+    let mut query = FlowStateQuery {
+        rows_max: 7,
+        ..FlowStateQuery::default()
+    };
+    loop {
+        let page = broker.flow_state("f", query.clone()).await.unwrap();
+        assert!(page.rows.len() <= 7);
+        let totals: Vec<_> = page.totals.iter().map(|of| (of.partition, of.rows)).collect();
+        assert_eq!(totals, [(0, 20), (1, 60)]);
+        query.after = page.rows.last().map(|row| row.place.clone());
+        seen.extend(page.rows);
+        if !page.more {
+            break;
+        }
+    }
+    let of = |partition: u32, plugin: &str| {
+        let rows = seen.iter();
+        rows.filter(|row| row.place.partition == partition && row.place.plugin == plugin)
+            .count()
+    };
+    assert_eq!([of(0, "dedup"), of(0, "count-by-key")], [10, 10]);
+    assert_eq!([of(1, "dedup"), of(1, "count-by-key")], [30, 30]);
+    assert_eq!(seen.len(), 80);
+    for row in &seen {
+        let expires_ms = (row.place.plugin == "dedup").then_some(TIME_0 + 1_000);
+        assert_eq!(
+            row.expires_ms.map(|ms| ms / 1_000),
+            expires_ms.map(|ms| ms / 1_000)
+        );
+    }
+
+    let one = FlowStateQuery {
+        partition: Some(1),
+        plugin: Some("count-by-key".to_owned()),
+        prefix: b"count/key-1".to_vec(),
+        rows_max: 100,
+        after: None,
+    };
+    let page = broker.flow_state("f", one.clone()).await.unwrap();
+    assert_eq!((page.rows.len(), page.more, page.totals.len()), (10, false, 1));
+    let other = FlowStateQuery {
+        plugin: Some("other".to_owned()),
+        ..one.clone()
+    };
+    let refused = broker.flow_state("f", other).await.unwrap_err();
+    assert!(refused.message.contains("dedup, count-by-key"), "{refused}");
+    let beyond = FlowStateQuery {
+        partition: Some(2),
+        ..one
+    };
+    let refused = broker.flow_state("f", beyond).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::UnknownTopicOrPartition);
+    broker.shutdown().await;
+}
+
+/// Pairs of any shard whose keys begin with `prefix`.
+fn stored(volume: &Arc<FaultyVolume>, prefix: &str) -> usize {
+    let storage = weir_log::Storage::Volume(Arc::clone(volume) as Arc<dyn weir_log::volume::Volume>);
+    let log = weir_log::Log::open(storage, weir_log::LogConfig::default()).unwrap();
+    let pairs = (0..log.shards()).map(|shard| log.kv_scan(shard, prefix.as_bytes()).unwrap().len());
+    let pairs = pairs.sum();
+    log.close();
+    pairs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_that_is_deleted_takes_its_state_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let volume = FaultyVolume::new();
+    let broker = on_volume(folder.path(), &volume).await;
+    populate(&broker, &[("a", SOURCES), ("b", 1), ("c", 1)], &["count-by-key"]).await;
+    for (flow, to) in [("f", "b"), ("g", "c")] {
+        let spec = FlowSpec::new(flow, "a", ["count-by-key"], [to]);
+        broker.create_flow(spec).await.unwrap();
+    }
+    for partition in 0..SOURCES {
+        produce(&broker, "a", partition, keyed(partition, 0)).await;
+    }
+    let records = i64::from(SOURCES) * 20;
+    wait_for_records(&broker, "b", records).await;
+    wait_for_records(&broker, "c", records).await;
+    broker.delete_flow("f").await.unwrap();
+    broker.shutdown().await;
+    drop(broker);
+    let (rows, totals) = (stored(&volume, "state/"), stored(&volume, "state-size/"));
+    assert!(rows > SOURCES as usize, "{rows} rows of g are there");
+    assert_eq!(totals, SOURCES as usize);
+    assert_eq!(
+        (stored(&volume, "state/1/"), stored(&volume, "state-size/1/")),
+        (0, 0)
+    );
+
+    // A flow of the same name begins anew.
+    let broker = on_volume(folder.path(), &volume).await;
+    broker
+        .create_flow(FlowSpec::new("f", "a", ["count-by-key"], ["b"]))
+        .await
+        .unwrap();
+    wait_for_records(&broker, "b", 2 * records).await;
+    broker.pause_flow("f").await.unwrap();
+    let mut twice = counted(&all_values(&broker, "a").await);
+    twice.extend(twice.clone());
+    twice.sort();
+    assert_eq!(all_values(&broker, "b").await, twice);
     broker.shutdown().await;
 }
