@@ -18,7 +18,8 @@
 //! everything settle first.
 //!
 //! Entries are pipelined. Should one fail and the next succeed, there would be a hole: so every entry expects its shard's row
-//! to be what the entry before it has written, and is refused if it is not. Of a flow whose plugins keep [`state`], the entry of one shard has the last word.
+//! to be what the entry before it has written, and is refused if it is not. Of a flow whose plugins keep [`state`], the entry of one shard has the last
+//! word.
 
 mod backoff;
 mod chain;
