@@ -1,5 +1,7 @@
-//! What a flow costs, without a network: durable produce alone, then with an identity flow behind the topic until its last
-//! output is on disk. `cargo run --release -p weir-broker --example flow_bench [FOLDER]`; without a folder, in a temporary one.
+//! What a flow costs, without a network: durable produce alone, then with a flow behind the topic until its last output is on
+//! disk: one that copies, one that keeps, one that counts by key.
+//!
+//! `cargo run --release -p weir-broker --example flow_bench [FOLDER]`; without a folder, in a temporary one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use weir_broker::{Broker, BrokerConfig, DataFolder, FlowSpec, ProduceTicket, Sto
 const RECORD_BYTES: usize = 100;
 const BATCH_BYTES: usize = 64 * 1024;
 const TOTAL_BYTES: usize = 384 * 1024 * 1024;
+/// Distinct keys of the records that are counted.
+const KEYS: usize = 1_000;
 const BATCHES_IN_FLIGHT: usize = 64;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -22,7 +26,12 @@ async fn main() -> Outcome<()> {
     let folder = std::env::args()
         .nth(1)
         .map_or_else(|| temporary.path().to_owned(), PathBuf::from);
-    for plugin in [None, Some("identity"), Some("hostile-filter")] {
+    for plugin in [
+        None,
+        Some("identity"),
+        Some("hostile-filter"),
+        Some("count-by-key"),
+    ] {
         for partitions in [1, 4] {
             let data = folder.join(format!("{}-{partitions}", plugin.unwrap_or("none")));
             measure(&data, partitions, plugin).await?;
@@ -44,7 +53,7 @@ async fn measure(folder: &std::path::Path, partitions: u32, plugin: Option<&str>
             .create_flow(FlowSpec::new("f", "a", [plugin], ["b"]))
             .await?;
     }
-    let batch = batch()?;
+    let batch = batch(plugin == Some("count-by-key"))?;
     let count = TOTAL_BYTES / batch.len();
     let began = Instant::now();
     let topic = broker.topic("a")?;
@@ -78,8 +87,9 @@ async fn measure(folder: &std::path::Path, partitions: u32, plugin: Option<&str>
         let guest_ns: u64 = info.partitions.iter().map(|p| p.guest_ns).sum();
         let ns = guest_ns as f64 / records as f64;
         print!(
-            ", through the flow {:6.0} MB/s, guest {ns:5.1} ns a record",
-            rate(drained)
+            ", through the flow {:6.0} MB/s, {:.2} million records/s, guest {ns:5.1} ns a record",
+            rate(drained),
+            records as f64 / 1e6 / drained.as_secs_f64()
         );
     }
     println!();
@@ -87,11 +97,13 @@ async fn measure(folder: &std::path::Path, partitions: u32, plugin: Option<&str>
     Ok(())
 }
 
-fn batch() -> Outcome<BytesMut> {
+fn batch(keyed: bool) -> Outcome<BytesMut> {
     let mut builder = BatchBuilder::new();
     let value = [b'v'; RECORD_BYTES];
     while builder.encoded_len() + RECORD_BYTES + 20 < BATCH_BYTES {
-        builder.push(4_000_000_000_000, None, Some(&value), &[])?;
+        let key = format!("key-{:04}", builder.len() % KEYS);
+        let key = keyed.then_some(key.as_bytes());
+        builder.push(4_000_000_000_000, key, Some(&value), &[])?;
     }
     Ok(BytesMut::from(builder.finish()?.as_slice()))
 }

@@ -103,8 +103,8 @@ pub struct Difference {
 
 impl Broker {
     /// Runs the flow `name`, with `change` made (its plugins' newest versions if that is empty), over the last `records` of its source, and
-    /// what it runs now over the same records, and compares. Nothing is stored, and the flow is left alone. It takes 20
-    /// seconds at most, and one flow's share of the threads for guests.
+    /// what it runs now over the same records, and compares. Nothing is stored, and the flow is left alone. Plugins that keep
+    /// state begin with none. It takes 20 seconds at most, and one flow's share of the threads for guests.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownFlow`], [`ErrorKind::UnknownPlugin`], [`ErrorKind::UnknownTopicOrPartition`];
@@ -162,6 +162,7 @@ async fn dry_run(
         let partition = source.partition(index)?;
         let (first, end) = (partition.log_start_offset(), partition.high_watermark());
         let mut from = (end - share).max(first);
+        let mut begins = true;
         while from < end {
             if began.elapsed() > TIME_MAX {
                 found.cut_short = Some(format!("it took longer than {} s", TIME_MAX.as_secs()));
@@ -180,6 +181,7 @@ async fn dry_run(
                     sinks: trier.sinks.clone(),
                     batch: batch.clone(),
                     partition: index,
+                    begins,
                     range: from..end,
                     unpacked_bytes_max: core.limits.unpacked_batch_bytes_max,
                 };
@@ -201,6 +203,7 @@ async fn dry_run(
                 );
             }
             from = next;
+            begins = false;
         }
     }
     core.pool.forget(POOL_FLOW);

@@ -20,7 +20,8 @@
 //! A flow with a schedule reads no topic: see [`producing`].
 //!
 //! Entries are pipelined. Should one fail and the next succeed, there would be a hole: so every entry expects its shard's row
-//! to be what the entry before it has written, and is refused if it is not.
+//! to be what the entry before it has written, and is refused if it is not. Of a flow whose plugins keep [`state`], the entry of one shard has the last
+//! word.
 
 mod backoff;
 mod bisect;
@@ -51,13 +52,14 @@ mod revision;
 mod runner;
 pub(crate) mod sinks;
 mod spec;
+mod state;
 mod status;
 mod supervisor;
 mod window;
 mod work;
 
 pub(crate) use bisect::{Bisect, Culprit, bisect};
-pub(crate) use chain::{Chain, ChainError, FailedRecord};
+pub(crate) use chain::{Chain, ChainError, FailedRecord, Seed};
 pub(crate) use check::{check, check_change};
 pub(crate) use handle::Flow;
 pub use info::{FlowInfo, FlowPartitionInfo};
@@ -70,6 +72,8 @@ pub(crate) use revision::REVISIONS_MAX;
 pub use revision::{FlowChange, FlowRevision};
 pub(crate) use runner::gone_reason;
 pub use spec::{FlowSpec, Mode, OnError, Schedule};
+pub use state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub(crate) use state::{StateOwner, delete_state, stage_labels};
 pub use status::{FlowStatus, Pause, Place};
 pub(crate) use supervisor::{load, start, try_out};
 pub(crate) use work::FlowWork;

@@ -96,7 +96,7 @@ impl Broker {
             .await
     }
 
-    /// Stops a flow and deletes it with its cursors. What it has written stays.
+    /// Stops a flow and deletes it with its cursors and its state. What it has written stays.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownFlow`]; [`ErrorKind::StorageFull`], [`ErrorKind::Storage`], [`ErrorKind::ShuttingDown`].
@@ -212,12 +212,14 @@ async fn delete(core: &Arc<Core>, name: &str) -> Result<(), BrokerError> {
         .remove(name);
     ingest::remove(core, &flow);
     let id = flow.id();
-    let forgotten =
-        core.blocking(move |core| flow::delete_cursors(core, &flow::cursor_prefix(id), |flow| flow == id));
+    let forgotten = core.blocking(move |core| {
+        flow::delete_cursors(core, &flow::cursor_prefix(id), |flow| flow == id)?;
+        flow::delete_state(&core.log, id)
+    });
     if let Err(error) = forgotten.await {
         tracing::warn!(
             flow = name,
-            "the cursors of the deleted flow are removed at the next start: {error}"
+            "the cursors and the state of the deleted flow are removed at the next start: {error}"
         );
     }
     tracing::info!(flow = name, "flow deleted");

@@ -32,6 +32,7 @@ mod core;
 mod dry_run;
 mod error;
 mod flow;
+mod flow_state;
 mod flows;
 mod folder;
 mod ingest;
@@ -55,6 +56,7 @@ pub use flow::{
     FlowChange, FlowInfo, FlowPartitionInfo, FlowProducingInfo, FlowRevision, FlowSpec, FlowStatus, Mode,
     OnError, Pause, Place, Schedule,
 };
+pub use flow::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
 pub use folder::{DataFolder, FORMAT_VERSION};
 pub use ingest::{RecordResults, RecordRun, Rejection};
 pub use limits::Limits;

@@ -29,6 +29,8 @@ pub struct Limits {
     pub flow_entries_in_flight_max: usize,
     /// Times a record is tried again before the flow gives it up.
     pub flow_retries_max: u32,
+    /// Most bytes of keyed state, keys and values, that a flow keeps for one source partition.
+    pub flow_state_bytes_max: u64,
     /// Most bytes of source batches a flow takes in one pass.
     pub flow_pass_bytes_max: usize,
     /// Most subscriptions that have a filter, at a time.
@@ -59,6 +61,7 @@ impl Default for Limits {
             flow_threads: 0,
             flow_entries_in_flight_max: 4,
             flow_retries_max: 10,
+            flow_state_bytes_max: 256 * 1024 * 1024,
             flow_pass_bytes_max: 1024 * 1024,
             filtered_subscriptions_max: 256,
             plugins_max: 1_000,

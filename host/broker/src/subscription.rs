@@ -119,6 +119,11 @@ impl Broker {
                 ErrorKind::InvalidFlow => invalid(error.message),
                 _ => error,
             })?;
+        if work.is_stateful() {
+            return Err(invalid(format!(
+                "filter {plugin} keeps state, and a subscription has none: run it in a flow between topics"
+            )));
+        }
         Ok(RecordFilter {
             core: Arc::clone(core),
             work: Arc::new(work),

@@ -276,7 +276,7 @@ impl Log {
         self.shard(shard)?.kv_scan(prefix)
     }
 
-    fn shard(&self, shard: u16) -> Result<&Arc<Shard>, ReadError> {
+    pub(crate) fn shard(&self, shard: u16) -> Result<&Arc<Shard>, ReadError> {
         self.0
             .shards
             .get(usize::from(shard))

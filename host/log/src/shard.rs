@@ -259,7 +259,7 @@ impl Shard {
     }
 }
 
-fn state_error(error: StoreError) -> ReadError {
+pub(crate) fn state_error(error: StoreError) -> ReadError {
     match error {
         StoreError::Corrupt(what) => ReadError::CorruptState { what },
         other => ReadError::Io {

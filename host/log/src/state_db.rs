@@ -13,6 +13,7 @@
 //!
 //! Integers are little-endian where not said otherwise; a partition is topic u32 and index u32, big-endian.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -201,6 +202,25 @@ impl StateDb {
                 pairs.push((key.value().to_vec(), kv_value(key.value(), value.value())?));
             }
             Ok(pairs)
+        })
+    }
+
+    /// Gives `each` the keys from `from` on and what reads their values, by key, until it says `false` or there are no more.
+    pub(crate) fn kv_range(
+        &self,
+        txn: &ReadTransaction,
+        from: Bound<&[u8]>,
+        mut each: impl FnMut(&[u8], &dyn Fn() -> Result<Vec<u8>, StoreError>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        guarded(|| {
+            for row in txn.open_table(KV)?.range::<&[u8]>((from, Bound::Unbounded))? {
+                let (key, value) = row?;
+                let read = || kv_value(key.value(), value.value());
+                if !each(key.value(), &read)? {
+                    break;
+                }
+            }
+            Ok(())
         })
     }
 }

@@ -1,6 +1,7 @@
 //! An administrative stream: one request, one answer.
 
 mod dry_run;
+mod flow_state;
 mod info;
 mod upload;
 
@@ -139,6 +140,10 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
         AdminRequest::DeleteFlow { name } => {
             broker.delete_flow(&name).await?;
             AdminResponse::Done
+        }
+        AdminRequest::FlowState { name, query } => {
+            let page = broker.flow_state(&name, flow_state::query(query)).await?;
+            AdminResponse::FlowState(flow_state::page(page))
         }
         other => {
             let message = format!("this broker does not know the request {other:?}: is the client newer?");

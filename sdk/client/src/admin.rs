@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir_protocol::{
-    AdminRequest, AdminResponse, BrokerInfo, DryRun, FlowChange, FlowInfo, FlowSpec, FrameHeader, FrameKind,
-    MAX_UPLOAD_CHUNK_BYTES, PluginInfo, Start, TopicInfo, TopicSummary,
+    AdminRequest, AdminResponse, BrokerInfo, DryRun, FlowChange, FlowInfo, FlowSpec, FlowStatePage,
+    FlowStateQuery, FrameHeader, FrameKind, MAX_UPLOAD_CHUNK_BYTES, PluginInfo, Start, TopicInfo,
+    TopicSummary,
 };
 
 use crate::wire::{send, write_error};
@@ -247,6 +248,18 @@ impl Admin {
     /// Deletes a flow and its position; what it wrote stays.
     pub async fn delete_flow(&self, name: impl Into<String>) -> Result<(), Error> {
         self.done(AdminRequest::DeleteFlow { name: name.into() }).await
+    }
+
+    /// Rows of what the plugins of a flow keep, as far as they are committed. A page that says that there is `more` is followed by
+    /// the one `after` its last row.
+    pub async fn flow_state(
+        &self,
+        name: impl Into<String>,
+        query: FlowStateQuery,
+    ) -> Result<FlowStatePage, Error> {
+        let name = name.into();
+        let response = self.request(AdminRequest::FlowState { name, query }).await?;
+        expect!(response, AdminResponse::FlowState(page) => page)
     }
 
     /// What the broker says about itself.

@@ -98,6 +98,7 @@ pub use record::Record;
 pub use weir_batch::{BatchBuilder, Codec};
 pub use weir_protocol::{
     BrokerInfo, Difference, DryRun, DryRunFailure, ErrorCode, FlowChange, FlowInfo, FlowMode,
-    FlowPartitionInfo, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState, OnError,
-    PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, Trial, WireError,
+    FlowPartitionInfo, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage,
+    FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, OnError, PartitionInfo, PluginInfo,
+    PluginKind, Start, TopicInfo, TopicSummary, Trial, WireError,
 };

@@ -2,6 +2,8 @@
 
 mod dry_run;
 mod flow;
+mod flow_state;
+mod octets;
 mod plugin;
 mod request;
 mod response;
@@ -12,6 +14,7 @@ pub use flow::{
     FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision,
     FlowSchedule, FlowSpec, FlowState, OnError,
 };
+pub use flow_state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;
 pub use response::{AdminResponse, BrokerInfo};

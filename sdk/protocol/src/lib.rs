@@ -124,7 +124,8 @@ pub mod tuning;
 pub use admin::{
     AdminRequest, AdminResponse, BrokerInfo, Difference, DryRun, DryRunFailure, FlowChange, FlowInfo,
     FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec,
-    FlowState, OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary, Trial,
+    FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, OnError,
+    PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary, Trial,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

@@ -7,12 +7,12 @@ use proptest::{collection, option, prelude::*};
 use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
     ErrorCode, FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision,
-    FlowSchedule, FlowSpec, FlowState, Frame, FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye,
-    Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart,
-    PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun,
-    RecordsHeader, Rejection, Start, SubscribeControl, SubscribeOpened, SubscribeProgress,
-    SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary, Trial, WireError, encode_control,
-    encode_control_into,
+    FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow,
+    FlowStateTotals, Frame, FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk,
+    OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo,
+    PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader,
+    Rejection, Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition,
+    SubscriptionFilter, TopicInfo, TopicSummary, Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -364,6 +364,54 @@ fn topic_info() -> impl Strategy<Value = TopicInfo> {
     )
 }
 
+fn octets() -> impl Strategy<Value = Vec<u8>> {
+    collection::vec(any::<u8>(), 0..40)
+}
+
+fn state_place() -> impl Strategy<Value = FlowStatePlace> {
+    (any::<u32>(), text(), octets()).prop_map(|(partition, plugin, key)| FlowStatePlace {
+        partition,
+        plugin,
+        key,
+    })
+}
+
+fn state_query() -> impl Strategy<Value = FlowStateQuery> {
+    let narrow = (option::of(any::<u32>()), option::of(text()), octets());
+    (narrow, option::of(state_place()), any::<u32>()).prop_map(
+        |((partition, plugin, prefix), after, rows_max)| FlowStateQuery {
+            partition,
+            plugin,
+            prefix,
+            after,
+            rows_max,
+        },
+    )
+}
+
+fn state_page() -> impl Strategy<Value = FlowStatePage> {
+    let row = (state_place(), octets(), any::<u64>(), option::of(any::<i64>())).prop_map(
+        |(place, value, value_bytes, expires_ms)| FlowStateRow {
+            place,
+            value,
+            value_bytes,
+            expires_ms,
+        },
+    );
+    let totals =
+        (any::<u32>(), any::<u64>(), any::<u64>()).prop_map(|(partition, rows, bytes)| FlowStateTotals {
+            partition,
+            rows,
+            bytes,
+        });
+    (
+        collection::vec(row, 0..4),
+        any::<bool>(),
+        collection::vec(totals, 0..4),
+    )
+        .prop_map(|(rows, more, totals)| FlowStatePage { rows, more, totals })
+}
+
 fn request() -> impl Strategy<Value = AdminRequest> {
     prop_oneof![
         (text(), option::of(any::<u32>()), settings()).prop_map(|(name, partitions, config)| {
@@ -408,6 +456,7 @@ fn request() -> impl Strategy<Value = AdminRequest> {
             }
         }),
         (text(), option::of(any::<u32>())).prop_map(|(name, to)| AdminRequest::RollbackFlow { name, to }),
+        (text(), state_query()).prop_map(|(name, query)| AdminRequest::FlowState { name, query }),
         Just(AdminRequest::DescribeBroker),
     ]
 }
@@ -454,6 +503,7 @@ fn response() -> impl Strategy<Value = AdminResponse> {
         flow_info().prop_map(|flow| AdminResponse::Flow(Box::new(flow))),
         dry_run().prop_map(|found| AdminResponse::DryRun(Box::new(found))),
         collection::vec(flow_info(), 0..4).prop_map(AdminResponse::Flows),
+        state_page().prop_map(AdminResponse::FlowState),
         broker.prop_map(AdminResponse::Broker),
     ]
 }

@@ -13,7 +13,7 @@ use crate::flow::collector::{Collector, Sink};
 use crate::flow::cursor::SinkShape;
 use crate::flow::failure::sample;
 use crate::flow::policy::{Outcome, Rules, Verdict};
-use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, bisect};
+use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, Seed, bisect};
 use crate::{BrokerError, ErrorKind};
 
 /// A batch to be run on one of the threads for guests.
@@ -23,6 +23,8 @@ pub(super) struct BatchRun {
     pub(super) sinks: Vec<(String, usize)>,
     pub(super) batch: Bytes,
     pub(super) partition: u32,
+    /// It is the partition's first batch: plugins that keep state have none yet.
+    pub(super) begins: bool,
     /// The offsets that are wanted.
     pub(super) range: Range<i64>,
     pub(super) unpacked_bytes_max: usize,
@@ -86,6 +88,9 @@ impl BatchRun {
             .chain()
             .map_err(|(plugin, error)| failed(&plugin, &error))?;
         chain.at_partition(self.partition);
+        if self.begins {
+            chain.with_passing_state(Seed::default());
+        }
         let made = self.run_chain(&mut chain);
         let peak = chain.memory_bytes_peak();
         self.work.rest(chain);

@@ -2,6 +2,7 @@
 
 mod judge;
 mod records;
+mod seed;
 mod select;
 mod stage;
 
@@ -11,12 +12,16 @@ use std::sync::Arc;
 use weir_batch::frame::{Entry, Reader};
 use weir_batch::{Batch, BatchBuilder, BatchError, bitmap};
 
+use weir_runtime::MemoryState;
+
 use crate::PluginKind;
 use crate::flow::collector::Collector;
 use crate::flow::log::PluginLog;
 use crate::flow::policy::{Outcome, Rules, Verdict};
+use crate::flow::state::{SharedState, StageState};
 use judge::{Judge, failure};
 use records::{Keep, Records, as_records, check_count, rewrite};
+pub(crate) use seed::Seed;
 pub(crate) use stage::Stage;
 
 /// The plugins of one flow, set up: what one thread needs to run them.
@@ -27,6 +32,7 @@ pub(crate) struct Chain {
     stages: Vec<Stage>,
     /// Index of the last transform: the one that chooses among the sinks.
     chooser: Option<usize>,
+    seed: Seed,
     builder: BatchBuilder,
     bitmap: Vec<u8>,
     frame: Vec<u8>,
@@ -104,6 +110,7 @@ impl Chain {
         Self {
             stages,
             chooser,
+            seed: Seed::default(),
             builder: BatchBuilder::new(),
             bitmap: Vec::new(),
             frame: Vec::new(),
@@ -129,6 +136,35 @@ impl Chain {
         for log in &self.logs {
             log.at(self.partition, offset);
         }
+    }
+
+    /// Has the runs that follow begin with no state, and keep what there is to keep in memory alone.
+    pub(crate) fn with_passing_state(&mut self, seed: Seed) {
+        self.seed = seed;
+        for stage in &mut self.stages {
+            if stage.state_label.is_some() {
+                stage.guest.set_state(Some(Box::new(MemoryState::default())));
+            }
+        }
+    }
+
+    /// Has the runs up to [`end_pass`](Self::end_pass) use `state`, which is there if any stage keeps some, and draw random numbers
+    /// by `seed`.
+    pub(crate) fn begin_pass(&mut self, seed: Seed, state: Option<&SharedState>) {
+        self.seed = seed;
+        for stage in &mut self.stages {
+            if let (Some(label), Some(state)) = (&stage.state_label, state) {
+                let state = StageState::new(state.clone(), label);
+                stage.guest.set_state(Some(Box::new(state)));
+            }
+        }
+    }
+
+    /// The guests have no state any more.
+    pub(crate) fn end_pass(&mut self) {
+        self.stages
+            .iter_mut()
+            .for_each(|stage| stage.guest.set_state(None));
     }
 
     /// Runs the records `range` of `batch`, which is not compressed, through all plugins and hands the outputs to `out`.
@@ -177,6 +213,8 @@ impl Chain {
                 records = as_records(&bytes, made.1, made.2).map_err(unreadable)?;
             }
             let stage = &mut self.stages[index];
+            let offset = base_offset + range.start as i64;
+            stage.guest.set_seed(self.seed.of_call(offset, index));
             if stage.kind == PluginKind::Filter {
                 stats.guest_ns += stage.filter(records.batch, &mut self.bitmap)?;
                 keep = Keep::of(&self.bitmap, records.batch.len());

@@ -14,6 +14,13 @@ use crate::flow::window::Window;
 ///
 /// Every entry expects the cursor row that the entry before it in its shard leaves behind: if one entry of a flow fails,
 /// those that were submitted after it fail as well, and nothing is left out.
+///
+/// # Flows that keep state
+///
+/// What a pass changed of the state goes into its entry for the state shard, and so does the only cursor row that says
+/// the pass is complete. That entry is submitted once the pass's entries for all other shards are durable, and those once all
+/// passes before it are complete. So after a crash the stored state is that of the highest `complete`, and at most one pass
+/// beyond it has left outputs anywhere: all shards that have some say the same `applied`, which is where that pass ended.
 pub(crate) struct Committer {
     log: Log,
     key: Vec<u8>,
@@ -27,6 +34,10 @@ pub(crate) struct Committer {
     rows: Vec<Option<Vec<u8>>>,
     /// Where cursor rows go that have no output beside them.
     idle_shard: u16,
+    /// Of a flow that keeps state.
+    state_shard: Option<u16>,
+    /// Passes of such a flow, not all of whose entries are submitted yet.
+    held: VecDeque<Held>,
     in_flight: VecDeque<InFlight>,
 }
 
@@ -37,6 +48,26 @@ struct InFlight {
     pass: bool,
     /// Of the whole pass, with its last entry.
     stats: Option<PassStats>,
+}
+
+/// A pass of a flow that keeps state, on its way.
+struct Held {
+    end: i64,
+    /// Whether it has outputs for other shards than that of the state.
+    crosses: bool,
+    /// Those outputs, until they are submitted.
+    others: Vec<(u16, Vec<Append>)>,
+    /// The entry for the state shard.
+    appends: Vec<Append>,
+    changes: Vec<KvOp>,
+    stats: PassStats,
+}
+
+/// What a cursor row says.
+#[derive(Clone, Copy)]
+struct Progress {
+    applied: i64,
+    complete: i64,
 }
 
 /// Where a committer begins.
@@ -50,6 +81,8 @@ pub(crate) struct Beginning {
     pub(crate) shape: Vec<SinkShape>,
     pub(crate) durability: Durability,
     pub(crate) idle_shard: u16,
+    /// Where the state is, of a flow that keeps some.
+    pub(crate) state_shard: Option<u16>,
     pub(crate) passes_max: usize,
 }
 
@@ -66,6 +99,8 @@ impl Committer {
             applied: recovery.applied,
             rows: beginning.rows,
             idle_shard: beginning.idle_shard,
+            state_shard: beginning.state_shard,
+            held: VecDeque::new(),
             in_flight: VecDeque::new(),
         }
     }
@@ -74,32 +109,36 @@ impl Committer {
         &self.window
     }
 
-    /// Whether nothing is on its way.
+    /// Whether nothing is on its way. After [`advance`](Self::advance), no pass is held then either.
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
     }
 
-    /// Submits what a pass up to `end` has made; waits for room in the queues.
+    /// Submits what a pass up to `end` has made; waits for room in the queues. Of a flow that keeps state, `changes` are what the
+    /// pass made of it, and some of it may be submitted only by [`advance`](Self::advance).
     pub(crate) async fn submit(
         &mut self,
         end: i64,
         batches: Vec<OutBatch>,
+        changes: Vec<KvOp>,
         stats: PassStats,
     ) -> Result<(), AppendError> {
-        let mut entries: Vec<(u16, Vec<Append>)> = Vec::new();
-        for OutBatch {
-            shard,
-            partition,
-            batch,
-            ..
-        } in batches
-        {
-            let append = Append { partition, batch };
-            match entries.iter_mut().find(|(of, _)| *of == shard) {
-                Some((_, appends)) => appends.push(append),
-                None => entries.push((shard, vec![append])),
-            }
+        let mut entries = by_shard(batches);
+        if let Some(state_shard) = self.state_shard {
+            let own = entries.iter().position(|(shard, _)| *shard == state_shard);
+            let (_, appends) = own.map(|own| entries.swap_remove(own)).unwrap_or_default();
+            self.window.push(end, &[state_shard]);
+            self.held.push_back(Held {
+                end,
+                crosses: !entries.is_empty(),
+                others: entries,
+                appends,
+                changes,
+                stats,
+            });
+            return self.advance().await;
         }
+        assert!(changes.is_empty(), "only a flow that keeps state can change it");
         if entries.is_empty() {
             entries.push((self.idle_shard, Vec::new()));
         }
@@ -109,8 +148,52 @@ impl Committer {
         let last = entries.len() - 1;
         for (index, ((shard, appends), complete)) in entries.into_iter().zip(claims).enumerate() {
             let stats = (index == last).then_some(stats);
-            self.submit_entry(shard, appends, end, complete, true, stats)
+            let row = Progress {
+                applied: end,
+                complete,
+            };
+            self.submit_entry(shard, appends, Vec::new(), row, true, stats)
                 .await?;
+        }
+        Ok(())
+    }
+
+    /// Submits what of the passes that are held can be submitted by now; waits for room in the queues.
+    pub(crate) async fn advance(&mut self) -> Result<(), AppendError> {
+        while let Some(held) = self.held.front_mut() {
+            if held.crosses && !self.in_flight.is_empty() {
+                return Ok(());
+            }
+            let end = held.end;
+            let others = std::mem::take(&mut held.others);
+            if !others.is_empty() {
+                let complete = self.window.position();
+                for (shard, appends) in others {
+                    let row = Progress {
+                        applied: end,
+                        complete,
+                    };
+                    self.submit_entry(shard, appends, Vec::new(), row, false, None)
+                        .await?;
+                }
+                continue;
+            }
+            let (Some(state_shard), Some(held)) = (self.state_shard, self.held.pop_front()) else {
+                return Ok(());
+            };
+            let row = Progress {
+                applied: end,
+                complete: end,
+            };
+            self.submit_entry(
+                state_shard,
+                held.appends,
+                held.changes,
+                row,
+                true,
+                Some(held.stats),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -122,7 +205,11 @@ impl Committer {
             return Ok(false);
         };
         self.window.claim();
-        self.submit_entry(self.idle_shard, Vec::new(), complete, complete, false, None)
+        let row = Progress {
+            applied: complete,
+            complete,
+        };
+        self.submit_entry(self.idle_shard, Vec::new(), Vec::new(), row, false, None)
             .await?;
         Ok(true)
     }
@@ -134,7 +221,11 @@ impl Committer {
         for shard in 0..self.rows.len() as u16 {
             let at = usize::from(shard);
             if self.rows[at].is_some() {
-                self.submit_entry(shard, Vec::new(), self.applied[at], position, false, None)
+                let row = Progress {
+                    applied: self.applied[at],
+                    complete: position,
+                };
+                self.submit_entry(shard, Vec::new(), Vec::new(), row, false, None)
                     .await?;
             }
         }
@@ -180,24 +271,24 @@ impl Committer {
         &mut self,
         shard: u16,
         appends: Vec<Append>,
-        applied: i64,
-        complete: i64,
+        mut puts: Vec<KvOp>,
+        progress: Progress,
         pass: bool,
         stats: Option<PassStats>,
     ) -> Result<(), AppendError> {
         let at = usize::from(shard);
         // While a pass is repeated for other shards, this one may be ahead.
-        let applied = applied.max(self.applied[at]);
+        let applied = progress.applied.max(self.applied[at]);
         let row = CursorRow {
             source_topic: self.source_topic,
             applied,
-            complete,
+            complete: progress.complete,
             sinks: self.shape.clone(),
         };
         let row = row.encode();
         let expected = self.rows[at].replace(row.clone());
         self.applied[at] = applied;
-        let puts = vec![
+        puts.extend([
             KvOp::Expect {
                 key: self.key.clone(),
                 value: expected,
@@ -206,7 +297,7 @@ impl Committer {
                 key: self.key.clone(),
                 value: row,
             },
-        ];
+        ]);
         let entry = Entry {
             appends,
             puts,
@@ -221,4 +312,23 @@ impl Committer {
         });
         Ok(())
     }
+}
+
+/// The outputs of each shard.
+fn by_shard(batches: Vec<OutBatch>) -> Vec<(u16, Vec<Append>)> {
+    let mut entries: Vec<(u16, Vec<Append>)> = Vec::new();
+    for OutBatch {
+        shard,
+        partition,
+        batch,
+        ..
+    } in batches
+    {
+        let append = Append { partition, batch };
+        match entries.iter_mut().find(|(of, _)| *of == shard) {
+            Some((_, appends)) => appends.push(append),
+            None => entries.push((shard, vec![append])),
+        }
+    }
+    entries
 }

@@ -1,6 +1,6 @@
 //! The guests of a chain, as the chain calls them.
 
-use weir_runtime::{CallError, Instance};
+use weir_runtime::{CallError, Instance, StateStore};
 
 /// A plugin that is set up and can be called. Calls block until the guest is done or stopped.
 pub(crate) trait Guest: Send {
@@ -12,6 +12,12 @@ pub(crate) trait Guest: Send {
 
     /// The most linear memory it ever had, in bytes.
     fn memory_bytes_peak(&self) -> u64;
+
+    /// Decides the random numbers of the next call.
+    fn set_seed(&mut self, seed: u64);
+
+    /// Gives the next calls their keyed state, or takes it away.
+    fn set_state(&mut self, state: Option<Box<dyn StateStore>>);
 }
 
 impl Guest for Instance {
@@ -25,5 +31,16 @@ impl Guest for Instance {
 
     fn memory_bytes_peak(&self) -> u64 {
         self.stats().memory_bytes_peak as u64
+    }
+
+    fn set_seed(&mut self, seed: u64) {
+        Instance::set_seed(self, seed);
+    }
+
+    fn set_state(&mut self, state: Option<Box<dyn StateStore>>) {
+        match state {
+            Some(state) => Instance::set_state(self, state),
+            None => drop(self.take_state()),
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::BrokerError;
 use crate::core::Core;
 use crate::flow::cursor::{self, CursorRow};
 use crate::flow::recovery::Recovery;
+use crate::flow::state;
 use crate::flow::{Flow, supervisor};
 use crate::ingest;
 use crate::meta::FlowRow;
@@ -34,10 +35,13 @@ pub(crate) async fn start_all(core: &Arc<Core>, rows: Vec<FlowRow>) {
     }
     let known: HashSet<u32> = flows.iter().map(|flow| flow.id()).collect();
     // A crash between the deletion of a flow and that of its cursors leaves some behind.
-    let swept = core
-        .blocking(move |core| delete_cursors(core, cursor::PREFIX.as_bytes(), |flow| !known.contains(&flow)));
+    let swept = core.blocking(move |core| {
+        let forgotten = |flow: u32| !known.contains(&flow);
+        delete_cursors(core, cursor::PREFIX.as_bytes(), forgotten)?;
+        state::sweep_state(&core.log, forgotten)
+    });
     if let Err(error) = swept.await {
-        tracing::warn!("cursors of deleted flows could not be removed: {error}");
+        tracing::warn!("cursors and state of deleted flows could not be removed: {error}");
     }
     // Before anything is started, let alone produced: what a flow guards is never open without it.
     for flow in &flows {

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use weir_batch::{Batch, Codec, iter_batches};
-use weir_log::{Partition, ReadError};
+use weir_log::{KvOp, Partition, ReadError};
 
 use crate::clock::now_ms;
 use crate::flow::bisect::{Bisect, Culprit, bisect};
-use crate::flow::chain::{Chain, ChainError, FailedRecord, Made};
+use crate::flow::chain::{Chain, ChainError, FailedRecord, Made, Seed};
 use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
 use crate::flow::dead_letter;
 use crate::flow::failure::{Failure, sample};
 use crate::flow::policy::{FailuresInRow, Outcome, Policy, Rules, Verdict};
+use crate::flow::state::SharedState;
 use crate::flow::work::FlowWork;
 
 /// A pass ends at the next batch after this time: other flows have their turn, and a flow that stops stops soon.
@@ -39,6 +40,13 @@ pub(crate) struct Pass {
     pub(crate) policy: Policy,
     pub(crate) failures: FailuresInRow,
     pub(crate) collector: Collector,
+    pub(crate) seed: Seed,
+    /// Of a flow that keeps state.
+    pub(crate) state: Option<SharedState>,
+    /// Passes that are not committed yet.
+    pub(crate) in_flight: usize,
+    /// Where a pass ended that a crash cut short. This one, which repeats it, ends there too: what comes out of it must not differ.
+    pub(crate) until: Option<i64>,
     /// Set when the pass is to end at the next batch.
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -49,6 +57,8 @@ pub(crate) struct PassResult {
     pub(crate) end: i64,
     /// The outputs of everything before it.
     pub(crate) batches: Vec<OutBatch>,
+    /// What everything before it has changed of the flow's state.
+    pub(crate) changes: Vec<KvOp>,
     pub(crate) stats: PassStats,
     pub(crate) failures: FailuresInRow,
     /// The collector, empty, for the next pass.
@@ -64,6 +74,8 @@ pub(crate) enum PassFailure {
     Guest(Failure),
     /// The source cannot be read.
     Read(ReadError),
+    /// The flow's state cannot be read.
+    State(ReadError),
 }
 
 /// Where a batch is left early.
@@ -74,13 +86,15 @@ enum Halt {
     Failed(FailedRecord),
     /// Outputs cannot be gathered, and those that are there are of no use.
     Lost(String),
+    /// The flow's state cannot be read.
+    State(ReadError),
 }
 
 /// Why a pass ends early.
 struct Failed {
     /// Everything before this offset is done; `None` if nothing of the pass is of use.
     end: Option<i64>,
-    failure: Failure,
+    failure: PassFailure,
 }
 
 impl Pass {
@@ -105,19 +119,29 @@ impl Pass {
             }
         };
         chain.at_partition(self.source.id().index);
+        if let Some(state) = &self.state {
+            state.lock().begin_pass(self.in_flight);
+        }
+        chain.begin_pass(self.seed, self.state.as_ref());
         let mut stats = PassStats::default();
         let (end, failure) = match self.run_batches(&mut chain, &batches, &mut stats) {
             Ok(end) => (end, None),
             Err(Failed { end: None, failure }) => {
+                chain.end_pass();
                 self.work.rest(chain);
-                return self.nothing(PassFailure::Guest(failure));
+                return self.nothing(failure);
             }
             Err(Failed {
                 end: Some(end),
                 failure,
-            }) => (end, Some(PassFailure::Guest(failure))),
+            }) => (end, Some(failure)),
         };
+        chain.end_pass();
         self.work.rest(chain);
+        let changes = match self.changes_up_to(end) {
+            Ok(changes) => changes,
+            Err(error) => return self.nothing(PassFailure::State(error)),
+        };
         match self.collector.take() {
             Ok(batches) => {
                 for batch in &batches {
@@ -127,6 +151,7 @@ impl Pass {
                 PassResult {
                     end,
                     batches,
+                    changes,
                     stats,
                     failures: self.failures,
                     collector: self.collector,
@@ -156,18 +181,14 @@ impl Pass {
                 let reason = format!("the stored batch cannot be read: {error}");
                 Failed {
                     end: Some(first),
-                    failure: Failure::of_batch(first, last, reason),
+                    failure: PassFailure::Guest(Failure::of_batch(first, last, reason)),
                 }
             };
             let (header, bytes) = item.map_err(|error| unreadable(end, None, error))?;
             if header.next_offset() <= self.from {
                 continue;
             }
-            let enough = end > self.from
-                && (began.elapsed() >= SLICE
-                    || self.stop.load(Ordering::Relaxed)
-                    || self.collector.bytes() > AMPLIFICATION_MAX * self.bytes_max);
-            if enough {
+            if self.is_enough(end, began) {
                 break;
             }
             let first = header.base_offset.max(self.from);
@@ -210,18 +231,48 @@ impl Pass {
                     };
                     return Err(Failed {
                         end: Some(offset),
-                        failure,
+                        failure: PassFailure::Guest(failure),
                     });
                 }
                 Some(Halt::Lost(reason)) => {
+                    let failure = Failure::of_batch(first, Some(header.last_offset()), reason);
                     return Err(Failed {
                         end: None,
-                        failure: Failure::of_batch(first, Some(header.last_offset()), reason),
+                        failure: PassFailure::Guest(failure),
+                    });
+                }
+                Some(Halt::State(error)) => {
+                    return Err(Failed {
+                        end: None,
+                        failure: PassFailure::State(error),
                     });
                 }
             }
         }
         Ok(end)
+    }
+
+    /// Whether the pass is to end at `end`, where a batch ends.
+    fn is_enough(&self, end: i64, began: Instant) -> bool {
+        if let Some(until) = self.until {
+            return end >= until || (end > self.from && self.stop.load(Ordering::Relaxed));
+        }
+        let changed = self
+            .state
+            .as_ref()
+            .map_or(0, |state| state.lock().changed_bytes());
+        end > self.from
+            && (began.elapsed() >= SLICE
+                || self.stop.load(Ordering::Relaxed)
+                || self.collector.bytes() + changed > AMPLIFICATION_MAX * self.bytes_max)
+    }
+
+    /// What the pass has changed of the flow's state.
+    fn changes_up_to(&self, end: i64) -> Result<Vec<KvOp>, ReadError> {
+        match &self.state {
+            Some(state) if end > self.from => state.lock().finish_pass(),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// What is done about a record for which the call as such fails.
@@ -275,6 +326,7 @@ impl Pass {
         PassResult {
             end: self.from,
             batches: Vec::new(),
+            changes: Vec::new(),
             stats: PassStats::default(),
             failures: self.failures,
             collector: self.collector,
@@ -297,16 +349,30 @@ impl Bisect for Run<'_> {
 
     fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, Halt> {
         let pass = &mut *self.pass;
-        match self
+        if let Some(state) = &pass.state {
+            let header = self.batch.header();
+            state
+                .lock()
+                .begin_run(header.base_timestamp.min(header.max_timestamp));
+        }
+        let error = match self
             .chain
             .run(self.batch, range, &pass.policy, &mut pass.collector)
         {
             Ok(made) => {
                 pass.failures.worked();
-                pass.settle(self.batch, made, self.stats).map(Ok)
+                return pass.settle(self.batch, made, self.stats).map(Ok);
             }
-            Err(error) => Ok(Err(error)),
+            Err(error) => error,
+        };
+        if let Some(state) = &pass.state {
+            let mut state = state.lock();
+            state.roll_back();
+            if let Some(fault) = state.take_fault() {
+                return Err(Halt::State(fault));
+            }
         }
+        Ok(Err(error))
     }
 
     fn blame(&mut self, culprit: Culprit) -> Result<(), Halt> {
@@ -320,7 +386,9 @@ impl Bisect for Run<'_> {
         made.stats.records = 1;
         made.failed.push(failed);
         self.pass.settle(self.batch, made, self.stats)?;
-        if self.began.elapsed() >= SLICE {
+        let next = self.batch.header().base_offset + index as i64 + 1;
+        let until = self.pass.until;
+        if until.map_or(self.began.elapsed() >= SLICE, |until| next >= until) {
             // Finding records that fail takes time: the others have their turn.
             return Err(Halt::Enough(index + 1));
         }

@@ -20,6 +20,9 @@ impl Recovery {
     /// Puts together the rows of all shards, by shard. Rows of another source topic (a deleted one of the same name)
     /// do not count. `start` is where the flow begins if there is no row yet.
     ///
+    /// Of a flow that keeps state, no row says more to be complete than that of the state shard, and no entry but one with the
+    /// state makes it say more: so the position is where the stored state is.
+    ///
     /// All rows that were written after `complete` last moved on everywhere have the same sinks: a runner lets
     /// everything settle before it takes up a changed number of partitions.
     pub(crate) fn of(rows: &[Option<CursorRow>], source_topic: u32, start: i64) -> Self {
@@ -110,6 +113,16 @@ mod tests {
         assert_eq!(recovery.position, 20);
         assert_eq!(recovery.applied, [30, 20, 20], "only the first shard is ahead");
         assert_eq!(recovery.partly_until, 30);
+    }
+
+    #[test]
+    fn a_flow_with_state_repeats_the_pass_that_was_cut_short() {
+        // The state shard, which is the second, has the last word on what is complete; others have outputs of one more pass.
+        let rows = [row(30, 20, 2), row(20, 20, 2), row(10, 10, 2), row(30, 20, 2)];
+        let recovery = Recovery::of(&rows, SOURCE, 0);
+        assert_eq!(recovery.position, 20, "where the state is");
+        assert_eq!(recovery.partly_until, 30, "where that pass ended");
+        assert_eq!(recovery.applied, [30, 20, 20, 30]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::Topic;
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::backoff::Backoff;
+use crate::flow::chain::Seed;
 use crate::flow::collector::{Collector, Sink};
 use crate::flow::committer::{Beginning, Committer};
 use crate::flow::counters::Counters;
@@ -20,6 +21,7 @@ use crate::flow::policy::{FailuresInRow, Policy, Verdict};
 use crate::flow::recovery::Recovery;
 use crate::flow::retries::Retries;
 use crate::flow::sinks::{shape, sink};
+use crate::flow::state::{PartitionState, SharedState, StateKeys};
 use crate::flow::work::FlowWork;
 use crate::flow::{Flow, Pause, Place};
 use crate::topic::{Durability, TopicState, log_durability};
@@ -134,6 +136,10 @@ impl Runner {
             Err(attempt) => return attempt,
         };
         counters.set_cursor(recovery.position);
+        let state = match self.open_state(&source).await {
+            Ok(state) => state,
+            Err(attempt) => return attempt,
+        };
         let mut states: Vec<Arc<TopicState>> = self.sinks.iter().map(Topic::state).collect();
         if states.iter().any(|state| state.deleted) {
             return self.topic_gone();
@@ -163,7 +169,8 @@ impl Runner {
         if let Some(letters) = letters {
             collector = collector.with_dead_letter(letters);
         }
-        let partly_until = (shape != current).then_some(recovery.partly_until);
+        let reshaped_until = (shape != current).then_some(recovery.partly_until);
+        let repeat_until = state.is_some().then_some(recovery.partly_until);
         let beginning = Beginning {
             source_topic: self.source.id(),
             partition: self.partition,
@@ -171,12 +178,14 @@ impl Runner {
             recovery,
             rows,
             shape,
-            durability: log_durability(if relaxed {
+            // State that is behind its outputs would be wrong for good: it is never relaxed.
+            durability: log_durability(if relaxed && state.is_none() {
                 Durability::Relaxed
             } else {
                 Durability::Fsync
             }),
             idle_shard,
+            state_shard: state.as_ref().map(|_| log.shard_of(source.id())),
             passes_max: self.core.limits.flow_entries_in_flight_max,
         };
         let mut committer = Committer::new(log, beginning);
@@ -195,7 +204,9 @@ impl Runner {
             topics,
             states,
             policy,
-            partly_until,
+            reshaped_until,
+            repeat_until,
+            state,
             stop_pass: Arc::default(),
         };
         let attempt = drive.run(&mut committer, collector).await;
@@ -242,6 +253,36 @@ impl Runner {
         let rewound = recovery.is_ahead_of(end);
         recovery.clamp(first, end);
         Ok((recovery, rows, rewound))
+    }
+
+    /// What is stored of the flow's state, if it keeps any.
+    async fn open_state(&self, source: &Partition) -> Result<Option<SharedState>, Attempt> {
+        if !self.work.is_stateful() {
+            return Ok(None);
+        }
+        let log = self.source.log().clone();
+        let shard = log.shard_of(source.id());
+        let keys = StateKeys {
+            flow: self.flow.id(),
+            topic: self.source.id(),
+            partition: self.partition,
+        };
+        let bytes_max = self.core.limits.flow_state_bytes_max;
+        let open = move || PartitionState::open(log, shard, keys, bytes_max);
+        match tokio::task::spawn_blocking(open).await {
+            Ok(Ok(state)) => Ok(Some(SharedState::new(state))),
+            Ok(Err(error)) => Err(self.state_failed(error)),
+            Err(_) => Err(Attempt::Stopped),
+        }
+    }
+
+    fn state_failed(&self, error: ReadError) -> Attempt {
+        let reason = format!("the flow's state cannot be read: {error}");
+        match error {
+            ReadError::Closed => Attempt::Stopped,
+            ReadError::Io { .. } => Attempt::Retry(reason),
+            _ => Attempt::Pause(reason, None),
+        }
     }
 
     /// Where the flow begins in this partition if it has no cursor there.
@@ -319,7 +360,10 @@ struct Drive<'a> {
     states: Vec<Arc<TopicState>>,
     policy: Policy,
     /// Set while outputs are spread as they were before a crash: then the sinks are looked at anew from here on.
-    partly_until: Option<i64>,
+    reshaped_until: Option<i64>,
+    /// Of a flow that keeps state: where the pass ended that a crash cut short.
+    repeat_until: Option<i64>,
+    state: Option<SharedState>,
     stop_pass: Arc<AtomicBool>,
 }
 
@@ -338,13 +382,16 @@ impl Drive<'_> {
             if ending.is_none() && self.reload_is_due(committer) {
                 ending = Some(Attempt::Reload);
             }
+            if let Err(error) = committer.advance().await {
+                return self.runner.append_failed(error);
+            }
             let end = *high_watermark.borrow_and_update();
             if ending.is_none() && pass.is_none() && committer.window().has_room() {
                 let from = committer.window().next_start();
                 if from < end
                     && let Some(collector) = collector.take()
                 {
-                    pass = Some(self.begin_pass(from, collector, failures));
+                    pass = Some(self.begin_pass(from, committer.window().under_way(), collector, failures));
                 }
             }
             if pass.is_none() && committer.is_idle() {
@@ -370,7 +417,7 @@ impl Drive<'_> {
                     let Some(result) = result else { return self.pass_lost() };
                     failures = result.failures;
                     if result.end > committer.window().next_start() {
-                        let submitted = committer.submit(result.end, result.batches, result.stats).await;
+                        let submitted = committer.submit(result.end, result.batches, result.changes, result.stats).await;
                         if let Err(error) = submitted {
                             return self.runner.append_failed(error);
                         }
@@ -402,7 +449,7 @@ impl Drive<'_> {
     /// Whether the sinks changed, and everything that has to go the old way has gone.
     fn reload_is_due(&self, committer: &Committer) -> bool {
         if self
-            .partly_until
+            .reshaped_until
             .is_some_and(|until| committer.window().next_start() < until)
         {
             return false;
@@ -412,12 +459,13 @@ impl Drive<'_> {
             .iter()
             .zip(&self.states)
             .any(|(t, s)| !Arc::ptr_eq(&t.state(), s));
-        changed || self.partly_until.is_some()
+        changed || self.reshaped_until.is_some()
     }
 
     fn begin_pass(
         &self,
         from: i64,
+        in_flight: usize,
         collector: Collector,
         failures: FailuresInRow,
     ) -> oneshot::Receiver<PassResult> {
@@ -432,6 +480,10 @@ impl Drive<'_> {
             policy: self.policy,
             failures,
             collector,
+            seed: Seed::new(self.runner.flow.id(), self.runner.partition),
+            state: self.state.clone(),
+            in_flight,
+            until: self.repeat_until.filter(|&until| from < until),
             stop: Arc::clone(&self.stop_pass),
         };
         let (reply, result) = oneshot::channel();
@@ -447,6 +499,7 @@ impl Drive<'_> {
             PassFailure::Read(error) => self
                 .runner
                 .read_failed(error, self.counters.cursor().unwrap_or(0)),
+            PassFailure::State(error) => self.runner.state_failed(error),
             PassFailure::Guest(failure) => {
                 let place = Place {
                     offset: failure.offset,

@@ -231,6 +231,14 @@ pub(crate) async fn load(
             let plugin = load_plugin(&shared, &reference, &row)?;
             plugins.push((reference, row.kind, plugin));
         }
+        if spec.mode == Mode::Ingest
+            && let Some((reference, ..)) = plugins.iter().find(|(.., plugin)| plugin.imports_state())
+        {
+            let message = format!(
+                "plugin {reference} keeps state, and what stands in front of a topic has none: run it in a flow between topics"
+            );
+            return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
+        }
         let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log);
         let chain = work.chain().map_err(|(plugin, error)| {
             BrokerError::new(

@@ -39,6 +39,11 @@ impl Window {
         self.passes.len() < self.passes_max
     }
 
+    /// How many passes are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.passes.len()
+    }
+
     /// The first offset that is not in all shards yet.
     pub(crate) fn position(&self) -> i64 {
         self.position

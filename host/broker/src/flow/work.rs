@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_runtime::{CallError, InstanceOptions, Plugin};
+use weir_runtime::{CallError, Grants, InstanceOptions, Plugin};
 
 use crate::PluginKind;
 use crate::flow::chain::{Chain, Stage};
 use crate::flow::log::{FlowLog, PluginLog};
 use crate::flow::plugin_config::plugin_config;
+use crate::flow::state::stage_labels;
 
 /// The loaded plugins of one flow. Threads borrow a chain of instances for one pass each, so that there are never
 /// more of them than threads, however many partitions the source has.
@@ -43,6 +44,11 @@ impl FlowWork {
     /// The flow's name.
     pub(crate) fn flow(&self) -> &str {
         &self.flow
+    }
+
+    /// Whether any of its plugins keeps state.
+    pub(crate) fn is_stateful(&self) -> bool {
+        self.plugins.iter().any(|(.., plugin)| plugin.imports_state())
     }
 
     /// A chain of instances: one at rest, or a new one.
@@ -81,6 +87,7 @@ impl FlowWork {
             .map(|(reference, ..)| name(reference))
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut labels = stage_labels(&names).into_iter();
         let mut stages = Vec::with_capacity(self.plugins.len());
         let mut logs = Vec::with_capacity(self.plugins.len());
         for (index, (reference, kind, plugin)) in self.plugins.iter().enumerate() {
@@ -97,13 +104,14 @@ impl FlowWork {
                 limits: None,
             };
             let guest = plugin
-                .instantiate(options)
+                .instantiate_with(options, Grants::none().state())
                 .map_err(|error| (reference.clone(), error))?;
             logs.push(log);
             stages.push(Stage {
                 plugin: reference.clone(),
                 kind: *kind,
                 guest: Box::new(guest),
+                state_label: labels.next().filter(|_| plugin.imports_state()),
             });
         }
         Ok(Chain::new(stages).with_logs(logs))

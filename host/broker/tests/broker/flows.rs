@@ -7,6 +7,7 @@ mod lifecycle;
 mod logs;
 mod policies;
 mod producers;
+mod stateful;
 mod versions;
 
 use weir_batch::Codec;

@@ -136,7 +136,12 @@ async fn a_filter_that_fails_says_where_and_what_comes_before_is_there() {
 
 #[tokio::test]
 async fn what_cannot_filter_is_refused_at_once() {
-    let broker = with(1, &[("a", 1)], &["json-filter", "identity", "hostile-filter"]).await;
+    let broker = with(
+        1,
+        &[("a", 1)],
+        &["json-filter", "identity", "hostile-filter", "dedup"],
+    )
+    .await;
     let refused = async |plugin: &str, config| broker.record_filter(plugin, config).await.unwrap_err();
     assert_eq!(
         refused("nothing", no_config()).await.kind,
@@ -150,6 +155,8 @@ async fn what_cannot_filter_is_refused_at_once() {
         refused("json filter", no_config()).await.kind,
         ErrorKind::InvalidRequest
     );
+    let keeper = refused("dedup", pairs(&[("ttl-ms", "1000")])).await;
+    assert!(keeper.message.contains("keeps state"), "{keeper}");
     let transform = refused("identity", no_config()).await;
     assert_eq!(transform.kind, ErrorKind::InvalidRequest);
     assert!(

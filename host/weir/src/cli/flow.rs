@@ -5,6 +5,7 @@ mod describe;
 mod dry_run;
 mod logs;
 mod schedule;
+mod state;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -76,7 +77,9 @@ pub(super) enum Command {
         #[arg(long, value_name = "REVISION")]
         to: Option<u32>,
     },
-    /// Delete a flow; what it wrote stays
+    /// Show what the plugins of a flow remember
+    State(state::Args),
+    /// Delete a flow with what its plugins remember; what it wrote stays
     Delete {
         /// The flow
         name: String,
@@ -246,6 +249,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let flow = admin.rollback_flow(&name, to).await?;
             output.answer(&view(&flow), || change::changed(&flow, before))
         }
+        Command::State(args) => state::run(args, &admin, output).await,
         Command::Delete { name } => {
             admin.delete_flow(&name).await?;
             output.answer(&json!({ "deleted": name }), || format!("deleted {name}"))

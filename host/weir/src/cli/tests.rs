@@ -51,6 +51,8 @@ fn every_word_that_scripts_rely_on_is_understood() {
         "weir flow describe f",
         "weir flow pause f",
         "weir flow resume f",
+        "weir flow state f",
+        "weir flow state f --partition 3 --prefix p --limit 10 --plugin q --output json",
         "weir flow delete f",
         "weir bench limits",
         "weir bench produce --partitions 16 --producers 4 --record-bytes 100 --flow",

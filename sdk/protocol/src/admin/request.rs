@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FlowChange, FlowSpec, Start};
+use crate::{FlowChange, FlowSpec, FlowStateQuery, Start};
 
 /// One request, the first frame of a stream of its own. The answer is one
 /// [`AdminResponse`](crate::AdminResponse) or an error.
@@ -132,6 +132,13 @@ pub enum AdminRequest {
     DeleteFlow {
         /// The flow.
         name: String,
+    },
+    /// What the plugins of a flow keep. Answer: `FlowState`.
+    FlowState {
+        /// The flow.
+        name: String,
+        /// Which rows of it.
+        query: FlowStateQuery,
     },
     /// Answer: `Broker`.
     DescribeBroker,

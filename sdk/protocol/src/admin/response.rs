@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DryRun, FlowInfo, PluginInfo, TopicInfo, TopicSummary};
+use crate::{DryRun, FlowInfo, FlowStatePage, PluginInfo, TopicInfo, TopicSummary};
 
 /// The answer to one [`AdminRequest`](crate::AdminRequest).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum AdminResponse {
     Flows(Vec<FlowInfo>),
     /// What a dry run found out.
     DryRun(Box<DryRun>),
+    /// Some rows of a flow's state.
+    FlowState(FlowStatePage),
     /// The broker.
     Broker(BrokerInfo),
 }

@@ -15,6 +15,8 @@ pub(crate) struct Stage {
     pub(crate) plugin: String,
     pub(crate) kind: PluginKind,
     pub(crate) guest: Box<dyn Guest>,
+    /// What its keys begin with, if it keeps state.
+    pub(crate) state_label: Option<String>,
 }
 
 impl Stage {

@@ -67,6 +67,10 @@ impl Guest for Fake {
         *out = writer.finish();
         Ok(())
     }
+
+    fn set_seed(&mut self, _: u64) {}
+
+    fn set_state(&mut self, _: Option<Box<dyn weir_runtime::StateStore>>) {}
 }
 
 fn filter(keep: fn(&str) -> bool) -> Stage {
@@ -92,6 +96,7 @@ fn stage(
         plugin: plugin.to_owned(),
         kind,
         guest,
+        state_label: None,
     }
 }
 

@@ -102,9 +102,15 @@ async fn what_cannot_guard_is_refused_in_words() {
     let broker = with(
         1,
         &[("a", 1), ("b", 1), ("c", 1), ("s.dead-letter", 1)],
-        &["json-filter", "hostile"],
+        &["json-filter", "hostile", "dedup"],
     )
     .await;
+    // What keeps state has nowhere to keep it there.
+    let mut keeper = FlowSpec::ingest("g", ["dedup"], "a");
+    keeper.config = pairs(&[("ttl-ms", "1000")]);
+    let error = broker.create_flow(keeper).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidFlow, "{error}");
+    assert!(error.message.contains("dedup@1 keeps state"), "{error}");
     let config = pairs(&[("field", "n"), ("op", "exists")]);
     let create = async |spec: FlowSpec| {
         let config = config.clone();
