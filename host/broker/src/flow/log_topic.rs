@@ -113,6 +113,8 @@ pub(crate) async fn write(core: Weak<Core>, LogLines(mut lines): LogLines) {
                 Ok(()) => {}
             }
         }
+        // Whoever waits may want the folder.
+        drop(core);
         for done in flushed {
             // Whoever waited may have gone.
             let _ = done.send(());
