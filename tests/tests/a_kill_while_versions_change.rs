@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use weir_client::{Client, FlowChange, FlowMode, FlowSpec, NewTopic, OnError, Record, Start};
 use weir_tests::{BrokerCommand, Random};
@@ -14,7 +16,6 @@ use weir_tests::{BrokerCommand, Random};
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
 const PARTITIONS: u32 = 2;
 const KILLS: u64 = 15;
-const CHANGES_MIN: u64 = 10;
 
 fn spec(name: &str, plugin: &str, from: &str, to: &str) -> FlowSpec {
     FlowSpec {
@@ -46,7 +47,7 @@ async fn set_up(client: &Client) {
 }
 
 /// Changes the flow and uploads plugins, again and again; what fails for want of a broker is tried again.
-async fn change(client: Client, stop: Arc<AtomicBool>, changes: Arc<AtomicU64>) {
+async fn change(client: Client, stop: Arc<AtomicBool>, changes: watch::Sender<u64>) {
     let admin = client.admin();
     let uploads = [
         weir_plugins::JSON_FILTER,
@@ -68,7 +69,7 @@ async fn change(client: Client, stop: Arc<AtomicBool>, changes: Arc<AtomicU64>) 
             Ok(_) => admin.rollback_flow("f", None).await.is_ok(),
             Err(_) => false,
         };
-        changes.fetch_add(u64::from(changed), Ordering::Relaxed);
+        changes.send_modify(|changes| *changes += u64::from(changed));
         let name = format!("other-{}", turn % 6);
         // Whether it arrives is looked at in the end.
         let _ = admin
@@ -91,12 +92,9 @@ async fn loses_repeats_and_mixes_nothing() {
     let client = broker.client().await;
     set_up(&client).await;
 
-    let (stop, changes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let changing = tokio::spawn(change(
-        broker.client().await,
-        Arc::clone(&stop),
-        Arc::clone(&changes),
-    ));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (counting, mut changes) = watch::channel(0);
+    let changing = tokio::spawn(change(broker.client().await, Arc::clone(&stop), counting));
     let producer = client
         .producer("in")
         .batch_bytes(1024)
@@ -122,14 +120,18 @@ async fn loses_repeats_and_mixes_nothing() {
     });
 
     let mut random = Random::new(7);
-    let mut kills = 0;
-    while kills < KILLS || changes.load(Ordering::Relaxed) < CHANGES_MIN {
-        // At any moment: there is nothing to wait for.
-        tokio::time::sleep(Duration::from_millis(20 + random.next() % 200)).await;
+    for kill in 0..KILLS {
+        if kill % 2 == 0 {
+            // So that something does change.
+            let before = *changes.borrow_and_update();
+            let changed = changes.wait_for(|&now| now > before);
+            let changed = tokio::time::timeout(Duration::from_secs(60), changed).await;
+            changed.expect("the flow changes").unwrap();
+        }
+        // At any moment from there on.
+        tokio::time::sleep(Duration::from_micros(random.next() % 60_000)).await;
         broker.kill();
         broker = start(&addr);
-        kills += 1;
-        assert!(kills < 20 * KILLS, "the flow does not change");
     }
     stop.store(true, Ordering::Relaxed);
     let sent = sending.await.unwrap();
