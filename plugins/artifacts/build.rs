@@ -67,12 +67,13 @@ fn watch(plugins: &Path) {
             println!("cargo::rerun-if-changed={}", path.display());
             continue;
         }
-        // Each plugin on its own: the folder as a whole holds a target folder when somebody builds there by hand.
+        // Each plugin on its own: the folder as a whole holds a target folder when somebody builds there by hand, and what the examples
+        // in other languages install.
         for entry in std::fs::read_dir(&path)
             .expect("the folder of plugins is this crate's parent")
             .filter_map(Result::ok)
         {
-            let ours = ["artifacts", "build", "target"]
+            let ours = ["artifacts", "build", "languages", "target"]
                 .iter()
                 .any(|name| entry.file_name() == *name);
             if !ours {

@@ -42,7 +42,7 @@ pub enum LoadError {
     /// A component for something else.
     #[error(
         "this component is for another world: it exports {}, and a plugin exports weir:plugin/record-filter, \
-         weir:plugin/record-transform or weir:plugin/record-producer, version 0.1",
+         weir:plugin/record-transform or weir:plugin/record-producer, or one of the first two as -typed, version 0.1",
         list(exports)
     )]
     WrongWorld {

@@ -1,14 +1,18 @@
+mod typed;
+
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Type};
 
+use crate::world::{Form, World};
 use crate::{Kind, LoadError};
 
 /// Finds the world's two functions, and checks their types now: an instance is not the place to learn of it.
 pub(crate) fn exports(
     component: &Component,
-    kind: Kind,
+    world: World,
     export: &str,
 ) -> Result<(ComponentExportIndex, ComponentExportIndex), LoadError> {
+    let World { kind, form, .. } = world;
     let invalid = |reason: String| LoadError::Invalid { reason };
     let (_, instance) = component
         .get_export(None, export)
@@ -24,22 +28,28 @@ pub(crate) fn exports(
             "`configure` of {export} has another type than in weir:plugin"
         )));
     }
-    let (call, call_index) = find(kind.export().1)?;
-    let packed = call.params().len() == 1
-        && call.params().all(|(_, ty)| is_bytes(&ty))
-        && call.results().len() == 1
-        && call.results().all(|ty| is_bytes(&ty));
-    let right = match kind {
-        Kind::Filter | Kind::Transform => packed,
-        Kind::Producer => polls(&call),
+    let (call, call_index) = find(kind.function())?;
+    let right = match (kind, form) {
+        (Kind::Filter | Kind::Transform, Form::Packed) => maps(&call, is_bytes, is_bytes),
+        (Kind::Filter, Form::Typed) => maps(&call, typed::is_records, typed::is_bools),
+        (Kind::Transform, Form::Typed) => maps(&call, typed::is_records, typed::is_outcomes),
+        (Kind::Producer, _) => polls(&call),
     };
     if !right {
         return Err(invalid(format!(
             "`{}` of {export} has another type than in weir:plugin",
-            kind.export().1
+            kind.function()
         )));
     }
     Ok((configure_index, call_index))
+}
+
+/// `func(a) -> b`
+fn maps(call: &ComponentFunc, a: fn(&Type) -> bool, b: fn(&Type) -> bool) -> bool {
+    call.params().len() == 1
+        && call.params().all(|(_, ty)| a(&ty))
+        && call.results().len() == 1
+        && call.results().all(|ty| b(&ty))
 }
 
 fn is_bytes(ty: &Type) -> bool {

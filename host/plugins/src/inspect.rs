@@ -1,6 +1,7 @@
 use wasmparser::{Parser, Payload};
 
-use crate::{Kind, LoadError};
+use crate::LoadError;
+use crate::world::{WORLDS, World};
 
 /// The two things a `.wasm` file can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,19 +79,19 @@ impl Interface {
         Ok(interface)
     }
 
-    /// The one world that the exports are of, with the name of the exported interface.
-    pub(crate) fn kind(&self) -> Result<(Kind, &str), LoadError> {
+    /// The one world that the exports are of, with the full name of the exported interface.
+    pub(crate) fn world(&self) -> Result<(World, &str), LoadError> {
         let mut found = Vec::new();
-        for kind in [Kind::Filter, Kind::Transform, Kind::Producer] {
+        for world in WORLDS {
             let named = |name: &&String| {
                 PluginName::parse(name)
-                    .is_some_and(|name| name.compatible() && name.interface == kind.export().0)
+                    .is_some_and(|name| name.compatible() && name.interface == world.interface)
             };
             found.extend(
                 self.exports
                     .iter()
                     .filter(named)
-                    .map(|name| (kind, name.as_str())),
+                    .map(|name| (world, name.as_str())),
             );
         }
         match found.as_slice() {

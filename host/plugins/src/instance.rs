@@ -1,6 +1,7 @@
 mod live;
 mod options;
 mod poll;
+mod typed;
 
 use std::mem;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::metrics::Meter;
 use crate::output::{check_bitmap, check_frame};
 use crate::state::{Carried, HostState};
 use crate::trap::call_error;
+use crate::world::Form;
 use crate::{CallError, Kind, Limits, LogSink, Plugin, StateStore};
 use live::Live;
 use poll::GuestPage;
@@ -195,10 +197,17 @@ impl Instance {
         self.check_kind(kind)?;
         let header = input_header(batch)?;
         let batch = &batch[..header.batch_len];
-        let called = self.guest_call(header.max_timestamp, |call, store| {
-            let call = call.typed::<(&[u8],), (Vec<u8>,)>(&*store)?;
-            Ok(call.call(store, (batch,))?.0)
-        });
+        let called = match self.plugin.inner.form {
+            Form::Packed => self.guest_call(header.max_timestamp, |call, store| {
+                let call = call.typed::<(&[u8],), (Vec<u8>,)>(&*store)?;
+                Ok(call.call(store, (batch,))?.0)
+            }),
+            Form::Typed => {
+                let headers = typed::headers(batch)?;
+                let records = typed::records(batch, &headers)?;
+                self.typed_call(kind, &header, &records)
+            }
+        };
         let checked = called.and_then(|output| {
             if output.len() > self.limits.output_bytes_max {
                 return Err(CallError::OutputTooLarge {

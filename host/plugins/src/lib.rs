@@ -72,6 +72,7 @@ mod runtime;
 mod state;
 mod trap;
 mod wasi;
+mod world;
 
 pub use componentize::componentize;
 pub use error::{CallError, LoadError, RuntimeError};

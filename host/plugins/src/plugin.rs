@@ -5,6 +5,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 
 use crate::runtime::Shared;
 use crate::state::HostState;
+use crate::world::Form;
 use crate::{CallError, Grants, Instance, InstanceOptions};
 
 /// What a plugin is, by the world of `weir:plugin` that it is for.
@@ -28,12 +29,12 @@ impl Kind {
         }
     }
 
-    /// The exported interface, without package and version, and its function.
-    pub(crate) fn export(self) -> (&'static str, &'static str) {
+    /// The function that its interface exports besides `configure`.
+    pub(crate) fn function(self) -> &'static str {
         match self {
-            Self::Filter => ("record-filter", "filter"),
-            Self::Transform => ("record-transform", "transform"),
-            Self::Producer => ("record-producer", "poll"),
+            Self::Filter => "filter",
+            Self::Transform => "transform",
+            Self::Producer => "poll",
         }
     }
 }
@@ -53,6 +54,7 @@ pub struct Plugin {
 pub(crate) struct Inner {
     pub(crate) runtime: Arc<Shared>,
     pub(crate) kind: Kind,
+    pub(crate) form: Form,
     pub(crate) sha256: [u8; 32],
     pub(crate) imports: Vec<String>,
     pub(crate) bytes: Vec<u8>,

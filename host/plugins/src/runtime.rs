@@ -105,7 +105,7 @@ impl Runtime {
             Encoding::Module => componentize(wasm)?,
         };
         let interface = Interface::read(&bytes)?;
-        let (kind, export) = interface.kind()?;
+        let (world, export) = interface.world()?;
         interface.check_imports()?;
 
         let sha256: [u8; 32] = Sha256::digest(&bytes).into();
@@ -115,7 +115,7 @@ impl Runtime {
             return Ok(Plugin { inner });
         }
         let (component, from_cache) = self.compile(&bytes, &sha256)?;
-        let (configure, call) = exports(&component, kind, export)?;
+        let (configure, call) = exports(&component, world, export)?;
         let pre = link(&self.shared.engine, &component)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|error| LoadError::Invalid {
@@ -123,7 +123,8 @@ impl Runtime {
             })?;
         let inner = Arc::new(Inner {
             runtime: Arc::clone(&self.shared),
-            kind,
+            kind: world.kind,
+            form: world.form,
             sha256,
             imports: interface.imports,
             bytes,

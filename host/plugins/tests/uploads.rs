@@ -18,7 +18,8 @@ fn the_plugins_of_this_repository_load() {
             .load(component)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let kind = match *name {
-            "dedup" | "hostile-filter" | "identity-filter" | "json-filter" | "key-filter" => Kind::Filter,
+            "dedup" | "hostile-filter" | "identity-filter" | "json-filter" | "key-filter"
+            | "typed-filter" => Kind::Filter,
             "hostile-producer" | "ticker" => Kind::Producer,
             _ => Kind::Transform,
         };
@@ -28,6 +29,7 @@ fn the_plugins_of_this_repository_load() {
             "count-by-key" | "dedup" => &["log", "state"][..],
             "hostile-state" => &["log", "metrics", "clock", "random", "state"],
             "hostile-producer" | "ticker" => &["log", "clock"],
+            "typed-filter" | "typed-transform" => &[],
             _ => &["log"],
         };
         let mut granted: Vec<_> = granted

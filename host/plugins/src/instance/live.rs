@@ -6,10 +6,15 @@ use wasmtime::component::Func;
 use super::Instance;
 use crate::epoch::Epoch;
 use crate::state::HostState;
+use crate::world::Form;
 use crate::{CallError, Kind, Plugin};
 
 /// Bytes of `configure`'s refusal that are passed on.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes that the host sets aside for a typed answer, for each byte that its frame may have: an outcome without a word takes three in a
+/// frame, and a hundred before.
+const LIFTED_BYTES_FACTOR: usize = 8;
 
 /// A guest that is started and configured.
 pub(super) struct Live {
@@ -43,6 +48,10 @@ impl Instance {
             HostState::new(self.limits.clone(), Arc::clone(&self.log)),
         );
         store.limiter(|state| state);
+        if self.plugin.inner.form == Form::Typed {
+            // Lists may overlap in a guest's memory: what they come to on this side has a bound of its own.
+            store.set_hostcall_fuel(self.limits.output_bytes_max.saturating_mul(LIFTED_BYTES_FACTOR));
+        }
         store.epoch_deadline_trap();
         store.set_epoch_deadline(Epoch::ticks(self.limits.deadline_ms));
         store.data_mut().begin_call(0, 0);
