@@ -4,6 +4,7 @@
 
 mod cargo;
 mod guests;
+mod languages;
 
 use std::process::ExitCode;
 
@@ -13,6 +14,8 @@ cargo xtask COMMAND [ARG...]
   demo [ARG...]     build the release binary and run `weir demo`
   test [ARG...]     every test of the workspace: unit, property, end to end, crash, documentation
   bench [ARG...]    build the release binary and run `weir bench` (default: all)
+  languages [NAME...]
+                    build the plugins in other languages (javascript, python, c; default: all) and try them
   setup             only make sure that the guests' compilation target is there
   check             what CI checks besides the tests: formatting and clippy
 
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         "demo" => demo(&rest),
         "test" => test(&rest),
         "bench" => bench(&rest),
+        "languages" => guests::ensure_target().and_then(|()| languages::run(&rest)),
         "setup" => guests::ensure_target(),
         "check" => check(),
         "" | "help" | "-h" | "--help" => {
