@@ -89,7 +89,8 @@ async fn what_plugins_count_is_summed_over_instances_partitions_and_versions() {
 
 #[tokio::test]
 async fn failures_are_counted_by_record_and_by_what_they_were() {
-    let faults: [(&str, fn(&mut FlowFaults) -> &mut u64, bool); 6] = [
+    type Counter = fn(&mut FlowFaults) -> &mut u64;
+    let faults: [(&str, Counter, bool); 6] = [
         ("trap", |faults| &mut faults.trap, true),
         ("memory", |faults| &mut faults.memory, true),
         ("loop", |faults| &mut faults.deadline, true),
