@@ -225,7 +225,7 @@ impl Trier {
         for plugin in &spec.plugins {
             core.registry.resolve(&PluginRef::parse(plugin)?)?;
         }
-        let work = flow::load(core, spec, Arc::default()).await?;
+        let work = flow::load(core, spec, Arc::default(), Arc::default()).await?;
         let mut sinks = Vec::new();
         for name in &spec.to {
             let topic = core.topic(name)?;

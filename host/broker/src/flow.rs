@@ -25,6 +25,7 @@
 
 mod backoff;
 mod bisect;
+mod calls;
 mod chain;
 mod check;
 pub(crate) mod collector;
@@ -37,10 +38,12 @@ mod fair;
 mod graph;
 mod guest;
 mod handle;
+mod histogram;
 mod info;
 mod lifecycle;
 mod log;
 pub(crate) mod log_topic;
+mod metrics;
 mod pass;
 mod plugin_config;
 pub(crate) mod policy;
@@ -59,12 +62,15 @@ mod window;
 mod work;
 
 pub(crate) use bisect::{Bisect, Culprit, bisect};
+pub use calls::{FlowCalls, FlowFaults};
 pub(crate) use chain::{Chain, ChainError, FailedRecord, Seed};
 pub(crate) use check::{check, check_change};
 pub(crate) use handle::Flow;
+pub use histogram::FlowHistogram;
 pub use info::{FlowInfo, FlowPartitionInfo};
 pub(crate) use lifecycle::{delete_cursors, start_all, stop_all, stored_cursors, stored_progress};
 pub(crate) use log::FlowLog;
+pub use metrics::FlowGuestInfo;
 pub(crate) use pool::FlowPool;
 pub use producing::FlowProducingInfo;
 pub(crate) use producing::info as producing_info;

@@ -275,6 +275,11 @@ pub(crate) async fn info(
         dead_letter: Some(flow::dead_letter_topic(flow.name())).filter(|topic| core.topic(topic).is_ok()),
         partitions,
         producing,
+        guests: if with_log {
+            flow.metrics().guests()
+        } else {
+            Vec::new()
+        },
         log: if with_log { flow.log().lines() } else { Vec::new() },
     })
 }

@@ -113,7 +113,7 @@ impl Broker {
             config,
             ..FlowSpec::new("subscription", "", [plugin.as_str()], [""; 0])
         };
-        let work = flow::load(core, &spec, Arc::default())
+        let work = flow::load(core, &spec, Arc::default(), Arc::default())
             .await
             .map_err(|error| match error.kind {
                 ErrorKind::InvalidFlow => invalid(error.message),

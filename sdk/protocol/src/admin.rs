@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod flow;
+mod flow_metrics;
 mod flow_state;
 mod octets;
 mod plugin;
@@ -14,6 +15,7 @@ pub use flow::{
     FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision,
     FlowSchedule, FlowSpec, FlowState, OnError,
 };
+pub use flow_metrics::{FlowCalls, FlowFaults, FlowGuestInfo, FlowHistogram};
 pub use flow_state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;

@@ -6,13 +6,14 @@ use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
-    ErrorCode, FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision,
-    FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow,
-    FlowStateTotals, Frame, FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk,
-    OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo,
-    PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader,
-    Rejection, Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition,
-    SubscriptionFilter, TopicInfo, TopicSummary, Trial, WireError, encode_control, encode_control_into,
+    ErrorCode, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode,
+    FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState,
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, Frame, FrameDecoder,
+    FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe,
+    PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened,
+    RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start, SubscribeControl,
+    SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary,
+    Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -193,6 +194,71 @@ fn dry_run() -> impl Strategy<Value = DryRun> {
         )
 }
 
+fn flow_calls() -> impl Strategy<Value = FlowCalls> {
+    any::<[u64; 12]>().prop_map(
+        |[
+            count,
+            p50_ns,
+            p99_ns,
+            max_ns,
+            trap,
+            deadline,
+            memory,
+            output,
+            refused,
+            dead_letter,
+            retry,
+            other,
+        ]| FlowCalls {
+            count,
+            p50_ns,
+            p99_ns,
+            max_ns,
+            faults: FlowFaults {
+                trap,
+                deadline,
+                memory,
+                output,
+                refused,
+                dead_letter,
+                retry,
+                other,
+            },
+        },
+    )
+}
+
+fn flow_guest() -> impl Strategy<Value = FlowGuestInfo> {
+    let finite = || proptest::num::f64::NORMAL | proptest::num::f64::ZERO;
+    let histogram =
+        (any::<u64>(), proptest::array::uniform5(finite())).prop_map(|(count, [sum, min, max, p50, p99])| {
+            FlowHistogram {
+                count,
+                sum,
+                min,
+                max,
+                p50,
+                p99,
+            }
+        });
+    (
+        text(),
+        any::<[u64; 3]>(),
+        collection::btree_map(text(), any::<u64>(), 0..3),
+        collection::btree_map(text(), histogram, 0..3),
+    )
+        .prop_map(
+            |(plugin, [memory_bytes_peak, restarts, metrics_left_out], counters, histograms)| FlowGuestInfo {
+                plugin,
+                memory_bytes_peak,
+                restarts,
+                counters,
+                histograms,
+                metrics_left_out,
+            },
+        )
+}
+
 fn flow_info() -> impl Strategy<Value = FlowInfo> {
     let state = prop_oneof![
         Just(FlowState::Starting),
@@ -200,7 +266,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         text().prop_map(|reason| FlowState::Waiting { reason }),
         text().prop_map(|reason| FlowState::Paused { reason })
     ];
-    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 11]>()).prop_map(
+    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 11]>(), flow_calls()).prop_map(
         |(
             partition,
             [cursor, end, lag],
@@ -217,6 +283,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 rejected,
                 retried,
             ],
+            calls,
         )| {
             FlowPartitionInfo {
                 partition,
@@ -234,6 +301,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 retried,
                 errors,
                 guest_ns,
+                calls,
             }
         },
     );
@@ -260,6 +328,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         option::of(text()),
         option::of(any::<u64>()),
         option::of(any::<u64>()),
+        flow_calls(),
     )
         .prop_map(
             |(
@@ -267,6 +336,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 cursor,
                 last_poll_ms,
                 next_poll_ms,
+                calls,
             )| FlowProducingInfo {
                 pages,
                 records,
@@ -276,6 +346,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 failed,
                 errors,
                 guest_ns,
+                calls,
                 last_poll_ms,
                 next_poll_ms,
             },
@@ -288,7 +359,11 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         numbers,
         (texts(), collection::vec(flow_revision(), 0..3)),
         option::of(text()),
-        (collection::vec(partition, 0..4), option::of(producing)),
+        (
+            collection::vec(partition, 0..4),
+            option::of(producing),
+            collection::vec(flow_guest(), 0..3),
+        ),
     )
         .prop_map(
             |(
@@ -298,7 +373,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 (id, created_ms),
                 (log, revisions),
                 dead_letter,
-                (partitions, producing),
+                (partitions, producing, guests),
             )| {
                 FlowInfo {
                     spec,
@@ -310,6 +385,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                     log,
                     dead_letter,
                     partitions,
+                    guests,
                     producing,
                 }
             },

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::flow::calls::Fault;
 use crate::flow::chain::{ChainError, FailedRecord};
 
 /// Work over the records of a batch that may fail as a whole because of one of them.
@@ -51,11 +52,15 @@ pub(crate) fn bisect<W: Bisect>(work: &mut W, range: Range<usize>) -> Result<(),
             bisect(work, range.start..middle)?;
             bisect(work, middle..range.end)
         }
-        Err(ChainError::Call { plugin, reason, slow }) => work.blame(Culprit {
+        Err(ChainError::Call {
+            plugin,
+            reason,
+            fault,
+        }) => work.blame(Culprit {
             index: range.start,
             plugin,
             reason,
-            slow,
+            slow: fault == Fault::Deadline,
         }),
     }
 }

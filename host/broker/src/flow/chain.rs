@@ -1,6 +1,7 @@
 //! The plugins of one flow, run one after the other over a source batch.
 
 mod judge;
+mod metered;
 mod records;
 mod seed;
 mod select;
@@ -15,7 +16,9 @@ use weir_batch::{Batch, BatchBuilder, BatchError, bitmap};
 use weir_runtime::MemoryState;
 
 use crate::PluginKind;
+use crate::flow::calls::{Fault, FlowFaults};
 use crate::flow::collector::Collector;
+use crate::flow::counters::Counters;
 use crate::flow::log::PluginLog;
 use crate::flow::policy::{Outcome, Rules, Verdict};
 use crate::flow::state::{SharedState, StageState};
@@ -44,6 +47,12 @@ pub(crate) struct Chain {
     logs: Vec<Arc<PluginLog>>,
     /// The source partition, for the logs.
     partition: u32,
+    /// Of the source partition, for the calls; none is counted without.
+    counters: Option<Arc<Counters>>,
+    /// Nanoseconds in the guests, in this run.
+    took_ns: u64,
+    /// How records of this run failed.
+    faults: FlowFaults,
 }
 
 /// What a batch was made into.
@@ -84,8 +93,7 @@ pub(crate) enum ChainError {
         /// The plugin, `name@version`.
         plugin: Option<String>,
         reason: String,
-        /// It ran into its deadline.
-        slow: bool,
+        fault: Fault,
     },
     /// A record at which the flow has to stop, or that needs the dead-letter topic while there is none.
     Record(FailedRecord),
@@ -96,8 +104,11 @@ pub(crate) enum ChainError {
 impl Chain {
     /// The most linear memory that one of the plugins ever had, in bytes.
     pub(crate) fn memory_bytes_peak(&self) -> u64 {
-        let peaks = self.stages.iter().map(|stage| stage.guest.memory_bytes_peak());
-        peaks.max().unwrap_or(0)
+        let peaks = self
+            .stages
+            .iter()
+            .map(|stage| stage.guest.stats().memory_bytes_peak);
+        peaks.max().unwrap_or(0) as u64
     }
 
     /// # Panics
@@ -118,6 +129,9 @@ impl Chain {
             failed: Vec::new(),
             logs: Vec::new(),
             partition: 0,
+            counters: None,
+            took_ns: 0,
+            faults: FlowFaults::default(),
         }
     }
 
@@ -179,10 +193,21 @@ impl Chain {
         policy: &dyn Rules,
         out: &mut Collector,
     ) -> Result<Made, ChainError> {
+        assert!(range.start <= range.end && range.end <= batch.len());
+        let records = range.len();
+        self.metered(records, |chain| chain.run_stages(batch, range, policy, out))
+    }
+
+    fn run_stages(
+        &mut self,
+        batch: Batch<'_>,
+        range: Range<usize>,
+        policy: &dyn Rules,
+        out: &mut Collector,
+    ) -> Result<Made, ChainError> {
         let (base_offset, len) = (batch.header().base_offset, batch.len());
-        assert!(range.start <= range.end && range.end <= len);
         self.begin_call(base_offset + range.start as i64);
-        let mut stats = ChainStats {
+        let stats = ChainStats {
             records: range.len() as u64,
             ..ChainStats::default()
         };
@@ -216,11 +241,11 @@ impl Chain {
             let offset = base_offset + range.start as i64;
             stage.guest.set_seed(self.seed.of_call(offset, index));
             if stage.kind == PluginKind::Filter {
-                stats.guest_ns += stage.filter(records.batch, &mut self.bitmap)?;
+                stage.filter(records.batch, &mut self.bitmap, &mut self.took_ns)?;
                 keep = Keep::of(&self.bitmap, records.batch.len());
                 continue;
             }
-            stats.guest_ns += stage.transform(records.batch, &mut self.frame)?;
+            stage.transform(records.batch, &mut self.frame, &mut self.took_ns)?;
             let plugin = stage.plugin.as_str();
             let fault = |reason: String| stage.fault(reason);
 
@@ -242,7 +267,7 @@ impl Chain {
                     policy,
                     out,
                 };
-                judge.all(entries, &mut self.failed, &mut failed)?;
+                judge.all(entries, &mut self.failed, &mut failed, &mut self.faults)?;
             }
             let base_timestamp = records.batch.base_timestamp();
             let mut made_sources = Vec::with_capacity(if last { 0 } else { frame.emitted() });
@@ -293,6 +318,7 @@ impl Chain {
     fn done(&self, mut stats: ChainStats, mut failed: Vec<FailedRecord>) -> Made {
         let gone = (bitmap::count_ones(&self.emitted) + failed.len()) as u64;
         stats.dropped = stats.records.saturating_sub(gone);
+        stats.guest_ns = self.took_ns;
         failed.sort_by_key(|record| record.index);
         Made { stats, failed }
     }
@@ -330,7 +356,7 @@ impl Chain {
                 policy,
                 out,
             };
-            judge.all(too_large, &mut self.failed, failed)?;
+            judge.all(too_large, &mut self.failed, failed, &mut self.faults)?;
         }
         let mut seen = 0;
         for (index, record) in records.batch.records().map_err(unreadable)?.enumerate() {
@@ -353,7 +379,7 @@ fn unreadable(error: BatchError) -> ChainError {
     ChainError::Call {
         plugin: None,
         reason: format!("the batch cannot be read: {error}"),
-        slow: false,
+        fault: Fault::Other,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::flow::FlowPartitionInfo;
+use crate::flow::calls::{Calls, FlowFaults};
 
 /// Counters of one flow and source partition, since the broker started.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct Counters {
     retried: AtomicU64,
     errors: AtomicU64,
     guest_ns: AtomicU64,
+    calls: Calls,
 }
 
 /// What one pass adds once it is committed.
@@ -51,6 +53,7 @@ impl Counters {
             retried: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             guest_ns: AtomicU64::new(0),
+            calls: Calls::default(),
         }
     }
 
@@ -65,6 +68,11 @@ impl Counters {
             .fetch_add(pass.dead_lettered, Ordering::Relaxed);
         self.rejected.fetch_add(pass.rejected, Ordering::Relaxed);
         self.guest_ns.fetch_add(pass.guest_ns, Ordering::Relaxed);
+    }
+
+    /// A call of the plugins took so long, and records of it failed so; whether anything of it is committed or not.
+    pub(crate) fn called(&self, took_ns: u64, faults: &FlowFaults) {
+        self.calls.add(took_ns, faults);
     }
 
     pub(crate) fn error(&self) {
@@ -103,6 +111,7 @@ impl Counters {
             retried: load(&self.retried),
             errors: load(&self.errors),
             guest_ns: load(&self.guest_ns),
+            calls: self.calls.info(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The guests of a chain, as the chain calls them.
 
-use weir_runtime::{CallError, Instance, StateStore};
+use weir_runtime::{CallError, Instance, StateStore, Stats};
 
 /// A plugin that is set up and can be called. Calls block until the guest is done or stopped.
 pub(crate) trait Guest: Send {
@@ -10,8 +10,8 @@ pub(crate) trait Guest: Send {
     /// Writes an output frame to `frame`, whose former content is lost.
     fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError>;
 
-    /// The most linear memory it ever had, in bytes.
-    fn memory_bytes_peak(&self) -> u64;
+    /// What it has done and taken so far.
+    fn stats(&self) -> Stats;
 
     /// Decides the random numbers of the next call.
     fn set_seed(&mut self, seed: u64);
@@ -29,8 +29,8 @@ impl Guest for Instance {
         Instance::transform(self, batch, frame)
     }
 
-    fn memory_bytes_peak(&self) -> u64 {
-        self.stats().memory_bytes_peak as u64
+    fn stats(&self) -> Stats {
+        Instance::stats(self)
     }
 
     fn set_seed(&mut self, seed: u64) {

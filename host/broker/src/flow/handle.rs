@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::flow::counters::Counters;
 use crate::flow::log::FlowLog;
+use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing;
 use crate::flow::{FlowSpec, FlowStatus, Mode, Pause};
 use crate::ingest::Guard;
@@ -19,8 +20,8 @@ pub(crate) struct Flow {
     spec: FlowSpec,
     row: Mutex<FlowRow>,
     status: watch::Sender<FlowStatus>,
-    /// By source partition.
-    counters: Mutex<Vec<Arc<Counters>>>,
+    /// What it has done and taken.
+    metrics: Arc<FlowMetrics>,
     /// Source partitions in which it waits for something, and for what.
     waiting: Mutex<BTreeMap<u32, String>>,
     /// Of its producer, for a flow with a schedule.
@@ -52,7 +53,7 @@ impl Flow {
             row: Mutex::new(row),
             status,
             guard,
-            counters: Mutex::default(),
+            metrics: Arc::default(),
             waiting: Mutex::default(),
             producing: Arc::default(),
             log: Arc::new(log),
@@ -64,7 +65,7 @@ impl Flow {
     pub(crate) fn revised(&self, row: FlowRow) -> Self {
         let flow = Self::new(row, FlowLog::default());
         Self {
-            counters: Mutex::new(lock(&self.counters).clone()),
+            metrics: Arc::clone(&self.metrics),
             producing: Arc::clone(&self.producing),
             log: Arc::clone(&self.log),
             ..flow
@@ -161,10 +162,12 @@ impl Flow {
 
     /// The counters for a source partition.
     pub(crate) fn counters(&self, partition: u32) -> Arc<Counters> {
-        let mut counters = lock(&self.counters);
-        let len = counters.len().max(partition as usize + 1);
-        counters.resize_with(len, || Arc::new(Counters::new()));
-        Arc::clone(&counters[partition as usize])
+        self.metrics.partition(partition)
+    }
+
+    /// What it and its plugins have done and taken.
+    pub(crate) fn metrics(&self) -> &Arc<FlowMetrics> {
+        &self.metrics
     }
 
     /// The counters of its producer, for a flow with a schedule.

@@ -1,9 +1,9 @@
 //! A flow as it is shown.
 
-use crate::flow::{FlowProducingInfo, FlowRevision, FlowSpec, FlowStatus};
+use crate::flow::{FlowCalls, FlowGuestInfo, FlowProducingInfo, FlowRevision, FlowSpec, FlowStatus};
 
 /// A flow, at one moment.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FlowInfo {
     /// Its id, which no other flow of this broker ever has.
     pub id: u32,
@@ -21,6 +21,8 @@ pub struct FlowInfo {
     pub partitions: Vec<FlowPartitionInfo>,
     /// The progress of its producer, for a flow with a schedule.
     pub producing: Option<FlowProducingInfo>,
+    /// What its plugins have done and taken, by name; empty in lists.
+    pub guests: Vec<FlowGuestInfo>,
     /// The last lines its plugins logged, oldest first; empty in lists.
     pub log: Vec<String>,
 }
@@ -57,6 +59,8 @@ pub struct FlowPartitionInfo {
     pub retried: u64,
     /// Times the flow stopped on an error in this partition.
     pub errors: u64,
-    /// Nanoseconds spent in the guests' calls.
+    /// Nanoseconds spent in the guests' calls for the records read.
     pub guest_ns: u64,
+    /// All calls, and how records failed.
+    pub calls: FlowCalls,
 }

@@ -119,6 +119,7 @@ impl Pass {
             }
         };
         chain.at_partition(self.source.id().index);
+        chain.count_in(self.work.counters(self.source.id().index));
         if let Some(state) = &self.state {
             state.lock().begin_pass(self.in_flight);
         }

@@ -1,6 +1,7 @@
 //! What becomes of a record that a plugin cannot handle.
 
 use crate::flow::OnError;
+use crate::flow::calls::Fault;
 
 /// Records that may fail one after the other, with a trap or the like, before the flow pauses: a plugin that does nothing
 /// but fail is no plugin.
@@ -19,6 +20,18 @@ pub(crate) enum Outcome {
     Fail,
     /// The call failed: a trap, a limit, an answer that is none.
     Trap,
+}
+
+impl Outcome {
+    /// How it counts; a failed call has an error that says more.
+    pub(crate) fn fault(self) -> Fault {
+        match self {
+            Self::DeadLetter => Fault::DeadLetter,
+            Self::Retry => Fault::Retry,
+            Self::Fail => Fault::Refused,
+            Self::Trap => Fault::Trap,
+        }
+    }
 }
 
 /// What is done about it.

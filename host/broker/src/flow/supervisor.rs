@@ -11,6 +11,7 @@ use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::handle::Running;
 use crate::flow::log::FlowLog;
+use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing::{self, Producer};
 use crate::flow::runner::{Runner, gone_reason};
 use crate::flow::work::FlowWork;
@@ -73,7 +74,7 @@ impl Supervisor {
         let name = spec.shown_topic();
         let topic = self.core.topic(name);
         let topic = topic.map_err(|_| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name)))?;
-        let work = Arc::new(load(&self.core, spec, Arc::clone(self.flow.log())).await?);
+        let work = Arc::new(load_for(&self.core, &self.flow).await?);
         let ended = ingest::run(&self.core, &self.flow, work, topic, &mut self.stop).await;
         Ok(ended.map(pause))
     }
@@ -88,7 +89,7 @@ impl Supervisor {
             .iter()
             .map(|name| self.core.topic(name).map_err(|_| gone(name)));
         let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
-        let work = load(&self.core, spec, Arc::clone(self.flow.log())).await?;
+        let work = load_for(&self.core, &self.flow).await?;
         Ok((Arc::new(work), source, sinks))
     }
 
@@ -210,10 +211,23 @@ pub(super) fn pause(reason: String) -> Pause {
 /// Why the flow would not start.
 pub(crate) async fn try_out(core: &Arc<Core>, spec: &FlowSpec) -> Result<Box<dyn Send>, BrokerError> {
     if spec.schedule.is_some() {
-        Ok(Box::new(Producer::load(core, spec, Arc::default()).await?))
+        Ok(Box::new(
+            Producer::load(core, spec, Arc::default(), Arc::default()).await?,
+        ))
     } else {
-        Ok(Box::new(load(core, spec, Arc::default()).await?))
+        Ok(Box::new(load(core, spec, Arc::default(), Arc::default()).await?))
     }
+}
+
+/// Loads the plugins of a flow, to log and to count as the flow's.
+async fn load_for(core: &Arc<Core>, flow: &Flow) -> Result<FlowWork, BrokerError> {
+    load(
+        core,
+        flow.spec(),
+        Arc::clone(flow.log()),
+        Arc::clone(flow.metrics()),
+    )
+    .await
 }
 
 /// Loads the plugins of a flow and sets them up once, on the threads for compiling.
@@ -221,6 +235,7 @@ pub(crate) async fn load(
     core: &Arc<Core>,
     spec: &FlowSpec,
     log: Arc<FlowLog>,
+    metrics: Arc<FlowMetrics>,
 ) -> Result<FlowWork, BrokerError> {
     let rows = plugin_rows(core, spec)?;
     let spec = spec.clone();
@@ -239,7 +254,7 @@ pub(crate) async fn load(
             );
             return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
         }
-        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log);
+        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log, metrics);
         let chain = work.chain().map_err(|(plugin, error)| {
             BrokerError::new(
                 ErrorKind::InvalidFlow,

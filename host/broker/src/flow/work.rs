@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_runtime::{CallError, Grants, InstanceOptions, Plugin};
+use weir_runtime::{CallError, Grants, InstanceOptions, Plugin, Stats};
 
 use crate::PluginKind;
 use crate::flow::chain::{Chain, Stage};
+use crate::flow::counters::Counters;
 use crate::flow::log::{FlowLog, PluginLog};
+use crate::flow::metrics::FlowMetrics;
 use crate::flow::plugin_config::plugin_config;
 use crate::flow::state::stage_labels;
 
@@ -20,6 +22,7 @@ pub(crate) struct FlowWork {
     sinks: Vec<String>,
     config: BTreeMap<String, String>,
     log: Arc<FlowLog>,
+    metrics: Arc<FlowMetrics>,
     resting: Mutex<Vec<Chain>>,
 }
 
@@ -30,6 +33,7 @@ impl FlowWork {
         sinks: Vec<String>,
         config: BTreeMap<String, String>,
         log: Arc<FlowLog>,
+        metrics: Arc<FlowMetrics>,
     ) -> Self {
         Self {
             flow,
@@ -37,6 +41,7 @@ impl FlowWork {
             sinks,
             config,
             log,
+            metrics,
             resting: Mutex::default(),
         }
     }
@@ -44,6 +49,11 @@ impl FlowWork {
     /// The flow's name.
     pub(crate) fn flow(&self) -> &str {
         &self.flow
+    }
+
+    /// The flow's counters for a source partition.
+    pub(crate) fn counters(&self, partition: u32) -> Arc<Counters> {
+        self.metrics.partition(partition)
     }
 
     /// Whether any of its plugins keeps state.
@@ -64,7 +74,8 @@ impl FlowWork {
     }
 
     /// Takes a chain back, for the next pass.
-    pub(crate) fn rest(&self, chain: Chain) {
+    pub(crate) fn rest(&self, mut chain: Chain) {
+        chain.account();
         self.resting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -103,14 +114,18 @@ impl FlowWork {
                 log: Arc::clone(&log) as Arc<dyn weir_runtime::LogSink>,
                 limits: None,
             };
+            let metrics = self.metrics.guest(names[index]);
+            let grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
             let guest = plugin
-                .instantiate_with(options, Grants::none().state())
+                .instantiate_with(options, grants)
                 .map_err(|error| (reference.clone(), error))?;
             logs.push(log);
             stages.push(Stage {
                 plugin: reference.clone(),
                 kind: *kind,
                 guest: Box::new(guest),
+                metrics,
+                accounted: Stats::default(),
                 state_label: labels.next().filter(|_| plugin.imports_state()),
             });
         }

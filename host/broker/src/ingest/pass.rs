@@ -99,6 +99,7 @@ impl IngestPass {
             Ok(chain) => chain,
             Err((plugin, error)) => return Step::Unable(format!("plugin {plugin} does not start: {error}")),
         };
+        chain.count_in(self.work.counters(self.partition));
         let selects = chain.only_selects();
         self.kept.resize(bitmap::byte_len(batch.len()), 0);
         let rest = self.next..batch.len();

@@ -5,6 +5,7 @@ mod errors;
 mod exactly_once;
 mod lifecycle;
 mod logs;
+mod metrics;
 mod policies;
 mod producers;
 mod stateful;

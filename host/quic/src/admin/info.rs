@@ -157,7 +157,50 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
         log: flow.log,
         dead_letter: flow.dead_letter,
         partitions: flow.partitions.into_iter().map(flow_partition).collect(),
+        guests: flow.guests.into_iter().map(guest).collect(),
         producing: flow.producing.map(producing),
+    }
+}
+
+fn guest(guest: broker::FlowGuestInfo) -> wire::FlowGuestInfo {
+    let histogram = |(name, seen): (String, broker::FlowHistogram)| {
+        let seen = wire::FlowHistogram {
+            count: seen.count,
+            sum: seen.sum,
+            min: seen.min,
+            max: seen.max,
+            p50: seen.p50,
+            p99: seen.p99,
+        };
+        (name, seen)
+    };
+    wire::FlowGuestInfo {
+        plugin: guest.plugin,
+        memory_bytes_peak: guest.memory_bytes_peak,
+        restarts: guest.restarts,
+        counters: guest.counters,
+        histograms: guest.histograms.into_iter().map(histogram).collect(),
+        metrics_left_out: guest.metrics_left_out,
+    }
+}
+
+fn calls(calls: broker::FlowCalls) -> wire::FlowCalls {
+    let faults = calls.faults;
+    wire::FlowCalls {
+        count: calls.count,
+        p50_ns: calls.p50_ns,
+        p99_ns: calls.p99_ns,
+        max_ns: calls.max_ns,
+        faults: wire::FlowFaults {
+            trap: faults.trap,
+            deadline: faults.deadline,
+            memory: faults.memory,
+            output: faults.output,
+            refused: faults.refused,
+            dead_letter: faults.dead_letter,
+            retry: faults.retry,
+            other: faults.other,
+        },
     }
 }
 
@@ -171,6 +214,7 @@ fn producing(producing: broker::FlowProducingInfo) -> wire::FlowProducingInfo {
         failed: producing.failed,
         errors: producing.errors,
         guest_ns: producing.guest_ns,
+        calls: calls(producing.calls),
         last_poll_ms: producing.last_poll_ms.map(since_1970),
         next_poll_ms: producing.next_poll_ms.map(since_1970),
     }
@@ -226,6 +270,7 @@ fn flow_partition(partition: broker::FlowPartitionInfo) -> wire::FlowPartitionIn
         retried: partition.retried,
         errors: partition.errors,
         guest_ns: partition.guest_ns,
+        calls: calls(partition.calls),
     }
 }
 

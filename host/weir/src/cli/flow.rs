@@ -302,6 +302,7 @@ fn view(flow: &FlowInfo) -> Value {
     view["log"] = json!(flow.log);
     view["partitions"] = json!(flow.partitions);
     view["producing"] = json!(flow.producing);
+    view["guests"] = json!(flow.guests);
     view
 }
 

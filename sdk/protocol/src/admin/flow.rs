@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Start;
+use crate::admin::{FlowCalls, FlowGuestInfo};
 
 /// What a flow does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +114,7 @@ pub enum FlowMode {
 }
 
 /// A flow and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlowInfo {
     /// What it does, with the plugins' versions.
     pub spec: FlowSpec,
@@ -140,6 +141,9 @@ pub struct FlowInfo {
     /// The partitions of the source topic.
     #[serde(default)]
     pub partitions: Vec<FlowPartitionInfo>,
+    /// What its plugins have done and taken, by name; empty in a list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<FlowGuestInfo>,
     /// How far its producer is, for a flow with a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub producing: Option<FlowProducingInfo>,
@@ -165,6 +169,8 @@ pub struct FlowProducingInfo {
     pub errors: u64,
     /// Nanoseconds spent in polls.
     pub guest_ns: u64,
+    /// All polls, and how they failed.
+    pub calls: FlowCalls,
     /// When it was polled last, in milliseconds since 1970.
     pub last_poll_ms: Option<u64>,
     /// When it is polled next, in milliseconds since 1970; none while it stands still.
@@ -246,6 +252,8 @@ pub struct FlowPartitionInfo {
     pub retried: u64,
     /// Times the flow stopped on an error.
     pub errors: u64,
-    /// Nanoseconds spent in the plugins.
+    /// Nanoseconds spent in the plugins, for the records read.
     pub guest_ns: u64,
+    /// All calls of the plugins, and how records failed.
+    pub calls: FlowCalls,
 }

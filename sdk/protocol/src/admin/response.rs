@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{DryRun, FlowInfo, FlowStatePage, PluginInfo, TopicInfo, TopicSummary};
 
 /// The answer to one [`AdminRequest`](crate::AdminRequest).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AdminResponse {

@@ -3,6 +3,7 @@
 use weir_batch::bitmap;
 use weir_batch::frame::Entry;
 
+use crate::flow::calls::FlowFaults;
 use crate::flow::chain::{ChainError, FailedRecord};
 use crate::flow::collector::Collector;
 use crate::flow::policy::{Outcome, Rules, Verdict};
@@ -16,14 +17,16 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Notes those the flow goes on without, each of them once. The first at which it stops is the error.
+    /// Notes those the flow goes on without, each of them once. The first at which it stops is the error. Counts in `faults` all of the
+    /// former, or the latter alone: what comes before it runs again. Where it only wants for a dead-letter topic, it runs again too.
     pub(super) fn all(
         &self,
         entries: impl Iterator<Item = (u32, Outcome, String)>,
         bits: &mut [u8],
         failed: &mut Vec<FailedRecord>,
+        faults: &mut FlowFaults,
     ) -> Result<(), ChainError> {
-        let mut stop: Option<FailedRecord> = None;
+        let mut stop: Option<(FailedRecord, FlowFaults)> = None;
         for (source, outcome, reason) in entries {
             let index = source as usize;
             if bitmap::get(bits, index) {
@@ -38,15 +41,24 @@ impl Judge<'_> {
             };
             let homeless = verdict == Verdict::DeadLetter && !self.out.has_dead_letter();
             if verdict.stops() || homeless {
-                if stop.as_ref().is_none_or(|stop| index < stop.index) {
-                    stop = Some(record);
+                if stop.as_ref().is_none_or(|(stop, _)| index < stop.index) {
+                    let mut only = FlowFaults::default();
+                    if !homeless {
+                        only.count(outcome.fault());
+                    }
+                    stop = Some((record, only));
                 }
             } else {
                 bitmap::set(bits, index);
+                faults.count(outcome.fault());
                 failed.push(record);
             }
         }
-        stop.map_or(Ok(()), |record| Err(ChainError::Record(record)))
+        let Some((record, only)) = stop else {
+            return Ok(());
+        };
+        *faults = only;
+        Err(ChainError::Record(record))
     }
 }
 

@@ -26,11 +26,20 @@ impl Chain {
         range: Range<usize>,
         kept: &mut [u8],
     ) -> Result<u64, ChainError> {
-        let len = batch.len();
+        let (len, records) = (batch.len(), range.len());
         assert!(range.start <= range.end && range.end <= len && self.only_selects());
+        self.metered(records, |chain| chain.select_by_stages(batch, range, kept))
+    }
+
+    fn select_by_stages(
+        &mut self,
+        batch: Batch<'_>,
+        range: Range<usize>,
+        kept: &mut [u8],
+    ) -> Result<u64, ChainError> {
+        let len = batch.len();
         self.begin_call(batch.header().base_offset + range.start as i64);
         self.builder.clear();
-        let mut guest_ns = 0;
         let mut keep = (range.len() < len).then(|| Keep::range(range, len));
         let mut records = Records {
             batch,
@@ -42,13 +51,13 @@ impl Chain {
         for stage in &mut self.stages {
             if let Some(left) = keep.take() {
                 if left.count == 0 {
-                    return Ok(guest_ns);
+                    return Ok(self.took_ns);
                 }
                 let made = rewrite(&records, &left, &mut self.builder).map_err(unreadable)?;
                 bytes = made.0;
                 records = as_records(&bytes, made.1, made.2).map_err(unreadable)?;
             }
-            guest_ns += stage.filter(records.batch, &mut self.bitmap)?;
+            stage.filter(records.batch, &mut self.bitmap, &mut self.took_ns)?;
             keep = Keep::of(&self.bitmap, records.batch.len());
         }
         for index in 0..records.batch.len() {
@@ -56,6 +65,6 @@ impl Chain {
                 bitmap::set(kept, records.source(index) as usize);
             }
         }
-        Ok(guest_ns)
+        Ok(self.took_ns)
     }
 }

@@ -1,13 +1,16 @@
 //! One plugin of a chain.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use weir_batch::{Batch, bitmap};
-use weir_runtime::CallError;
+use weir_runtime::{CallError, Stats};
 
 use crate::PluginKind;
+use crate::flow::calls::Fault;
 use crate::flow::chain::ChainError;
 use crate::flow::guest::Guest;
+use crate::flow::metrics::GuestMetrics;
 
 /// One plugin of a chain, set up.
 pub(crate) struct Stage {
@@ -15,16 +18,25 @@ pub(crate) struct Stage {
     pub(crate) plugin: String,
     pub(crate) kind: PluginKind,
     pub(crate) guest: Box<dyn Guest>,
+    /// Where all instances of the plugin are accounted for.
+    pub(crate) metrics: Arc<GuestMetrics>,
+    /// What this one had done and taken when it was last.
+    pub(crate) accounted: Stats,
     /// What its keys begin with, if it keeps state.
     pub(crate) state_label: Option<String>,
 }
 
 impl Stage {
-    /// Has a filter judge a batch: `bits` then fits it. Returns the nanoseconds that took.
-    pub(super) fn filter(&mut self, batch: Batch<'_>, bits: &mut Vec<u8>) -> Result<u64, ChainError> {
+    /// Has a filter judge a batch: `bits` then fits it. Adds the nanoseconds that took to `took_ns`, after an error too.
+    pub(super) fn filter(
+        &mut self,
+        batch: Batch<'_>,
+        bits: &mut Vec<u8>,
+        took_ns: &mut u64,
+    ) -> Result<(), ChainError> {
         let began = Instant::now();
         let called = self.guest.filter(batch.as_bytes(), bits);
-        let took_ns = began.elapsed().as_nanos() as u64;
+        *took_ns += began.elapsed().as_nanos() as u64;
         called.map_err(|error| self.failure(&error))?;
         let len = batch.len();
         if !bitmap::is_valid(bits, len) {
@@ -32,16 +44,28 @@ impl Stage {
                 "the plugin returned a bitmap that does not fit {len} records"
             )));
         }
-        Ok(took_ns)
+        Ok(())
     }
 
-    /// Has a transform make a frame of a batch; nothing is checked about the frame. Returns the nanoseconds that took.
-    pub(super) fn transform(&mut self, batch: Batch<'_>, frame: &mut Vec<u8>) -> Result<u64, ChainError> {
+    /// Has a transform make a frame of a batch; nothing is checked about the frame. Adds the nanoseconds that took to `took_ns`, after
+    /// an error too.
+    pub(super) fn transform(
+        &mut self,
+        batch: Batch<'_>,
+        frame: &mut Vec<u8>,
+        took_ns: &mut u64,
+    ) -> Result<(), ChainError> {
         let began = Instant::now();
         let called = self.guest.transform(batch.as_bytes(), frame);
-        let took_ns = began.elapsed().as_nanos() as u64;
-        called.map_err(|error| self.failure(&error))?;
-        Ok(took_ns)
+        *took_ns += began.elapsed().as_nanos() as u64;
+        called.map_err(|error| self.failure(&error))
+    }
+
+    /// Accounts for what the instance has done and taken since the last time.
+    pub(super) fn account(&mut self) {
+        let now = self.guest.stats();
+        self.metrics.learn(&self.accounted, &now);
+        self.accounted = now;
     }
 
     /// What is wrong with a call's answer.
@@ -49,7 +73,7 @@ impl Stage {
         ChainError::Call {
             plugin: Some(self.plugin.clone()),
             reason,
-            slow: false,
+            fault: Fault::Output,
         }
     }
 
@@ -57,7 +81,7 @@ impl Stage {
         ChainError::Call {
             plugin: Some(self.plugin.clone()),
             reason: error.to_string(),
-            slow: matches!(error, CallError::Deadline { .. }),
+            fault: Fault::from(error),
         }
     }
 }

@@ -1,6 +1,6 @@
 use weir_batch::Codec;
 use weir_batch::frame::Writer;
-use weir_runtime::CallError;
+use weir_runtime::{CallError, Stats};
 
 use super::*;
 use crate::flow::OnError;
@@ -17,8 +17,8 @@ struct Fake {
 }
 
 impl Guest for Fake {
-    fn memory_bytes_peak(&self) -> u64 {
-        0
+    fn stats(&self) -> Stats {
+        Stats::default()
     }
 
     fn filter(&mut self, batch: &[u8], bits: &mut Vec<u8>) -> Result<(), CallError> {
@@ -96,6 +96,8 @@ fn stage(
         plugin: plugin.to_owned(),
         kind,
         guest,
+        metrics: Arc::default(),
+        accounted: Stats::default(),
         state_label: None,
     }
 }
@@ -254,10 +256,15 @@ fn records_before_the_cursor_are_not_shown_to_anybody() {
 #[test]
 fn a_trap_names_the_plugin() {
     let error = run_from(vec![filter(|_| true)], 1, &["a", "trap"], 0).unwrap_err();
-    let ChainError::Call { plugin, reason, slow } = error else {
+    let ChainError::Call {
+        plugin,
+        reason,
+        fault,
+    } = error
+    else {
         panic!("{error:?}");
     };
-    assert_eq!((plugin.as_deref(), slow), (Some("filter@1"), false));
+    assert_eq!((plugin.as_deref(), fault), (Some("filter@1"), Fault::Trap));
     assert!(reason.contains("on purpose"), "{reason}");
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::flow::calls::{Calls, Fault, FlowCalls, FlowFaults};
 use crate::flow::producing::row::Progress;
 use crate::flow::producing::timetable::NEVER_MS;
 
@@ -24,6 +25,8 @@ pub struct FlowProducingInfo {
     pub errors: u64,
     /// Nanoseconds spent in polls since the broker started.
     pub guest_ns: u64,
+    /// All polls since the broker started, and how they failed.
+    pub calls: FlowCalls,
     /// When it was polled last, in milliseconds since 1970: since the broker started, or else for the last page.
     pub last_poll_ms: Option<i64>,
     /// When it is polled next, in milliseconds since 1970; `None` while it stands still.
@@ -53,7 +56,10 @@ impl FlowProducingInfo {
 
 /// The counters of one producer.
 #[derive(Debug, Default)]
-pub(crate) struct Counters(Mutex<State>);
+pub(crate) struct Counters {
+    state: Mutex<State>,
+    calls: Calls,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -65,7 +71,13 @@ struct State {
 impl Counters {
     /// All of it; `None` until what is stored was read.
     pub(crate) fn info(&self) -> Option<FlowProducingInfo> {
-        self.with(|state| state.known.then(|| state.info.clone()))
+        let calls = self.calls.info();
+        self.with(|state| {
+            state.known.then(|| FlowProducingInfo {
+                calls,
+                ..state.info.clone()
+            })
+        })
     }
 
     /// This is how far the producer is.
@@ -77,7 +89,12 @@ impl Counters {
     }
 
     /// A poll is over, begun at `at_ms`.
-    pub(crate) fn polled(&self, at_ms: i64, guest_ns: u64) {
+    pub(crate) fn polled(&self, at_ms: i64, guest_ns: u64, fault: Option<Fault>) {
+        let mut faults = FlowFaults::default();
+        if let Some(fault) = fault {
+            faults.count(fault);
+        }
+        self.calls.add(guest_ns, &faults);
         self.with(|state| {
             state.info.polls += 1;
             state.info.guest_ns = state.info.guest_ns.saturating_add(guest_ns);
@@ -108,6 +125,6 @@ impl Counters {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_runtime::{CallError, Instance, InstanceOptions, Plugin};
+use weir_runtime::{CallError, Grants, Instance, InstanceOptions, Plugin};
 
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::FlowSpec;
 use crate::flow::log::{FlowLog, PluginLog};
+use crate::flow::metrics::{FlowMetrics, GuestMetrics};
 use crate::flow::plugin_config::plugin_config;
 use crate::flow::producing::timetable::Timetable;
 use crate::flow::supervisor::{load_plugin, plugin_rows};
@@ -22,6 +23,7 @@ pub(crate) struct Producer {
     config: BTreeMap<String, String>,
     sinks: Vec<String>,
     log: Arc<FlowLog>,
+    metrics: Arc<GuestMetrics>,
 }
 
 impl Producer {
@@ -30,6 +32,7 @@ impl Producer {
         core: &Arc<Core>,
         spec: &FlowSpec,
         log: Arc<FlowLog>,
+        metrics: Arc<FlowMetrics>,
     ) -> Result<(Self, Timetable, Instance), BrokerError> {
         let invalid = |message: String| BrokerError::new(ErrorKind::InvalidFlow, message);
         let rows = plugin_rows(core, spec)?;
@@ -53,6 +56,7 @@ impl Producer {
                 config: plugin_config(&spec.config, name, &[name]),
                 sinks: spec.to,
                 log,
+                metrics: metrics.guest(name),
             };
             let guest = producer
                 .instantiate()
@@ -63,11 +67,18 @@ impl Producer {
     }
 
     pub(super) fn instantiate(&self) -> Result<Instance, CallError> {
-        self.plugin.instantiate(InstanceOptions {
+        let options = InstanceOptions {
             config: self.config.clone(),
             outputs: self.sinks.clone(),
             log: Arc::new(PluginLog::new(Arc::clone(&self.log), &self.reference)),
             limits: None,
-        })
+        };
+        let grants = Grants::none().metrics(Arc::clone(&self.metrics) as _);
+        self.plugin.instantiate_with(options, grants)
+    }
+
+    /// Where its instances are accounted for.
+    pub(super) fn metrics(&self) -> &GuestMetrics {
+        &self.metrics
     }
 }

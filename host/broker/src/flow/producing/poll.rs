@@ -7,6 +7,7 @@ use weir_batch::Codec;
 use weir_batch::frame::{Entry, Reader};
 use weir_runtime::{Budget, CallError, Instance, Page};
 
+use crate::flow::calls::Fault;
 use crate::flow::collector::{Collector, Sink};
 use crate::flow::producing::ledger::NewPage;
 use crate::flow::producing::plugin::Producer;
@@ -48,14 +49,29 @@ pub(crate) enum PollFailure {
     /// The plugin says that it has none, and why: the world outside may be to blame.
     Refused(String),
     /// The plugin is to blame: it does not start, trapped, broke a limit, or what it gives does not fit into a topic.
-    Failed(String),
+    Failed { reason: String, fault: Fault },
+}
+
+impl Polled {
+    /// How the poll failed, if it did.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        match &self.outcome {
+            Ok(_) => None,
+            Err(PollFailure::Refused(_)) => Some(Fault::Refused),
+            Err(PollFailure::Failed { fault, .. }) => Some(*fault),
+        }
+    }
 }
 
 impl Poll {
     pub(crate) fn run(mut self) -> Polled {
         let began = Instant::now();
+        let before = self.guest.as_ref().map(Instance::stats).unwrap_or_default();
         let polled = self.call();
         let guest_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if let Some(guest) = &self.guest {
+            self.producer.metrics().learn(&before, &guest.stats());
+        }
         let outcome = polled.and_then(|page| self.gather(page));
         Polled {
             guest: self.guest,
@@ -72,7 +88,10 @@ impl Poll {
         let mut page = Page::default();
         let fault = |error: CallError| match error {
             CallError::Poll { message } => PollFailure::Refused(message),
-            error => PollFailure::Failed(error.to_string()),
+            error => PollFailure::Failed {
+                reason: error.to_string(),
+                fault: Fault::from(&error),
+            },
         };
         let guest = match &mut self.guest {
             Some(guest) => guest,
@@ -92,7 +111,10 @@ impl Poll {
 
     fn gather(&mut self, page: Page) -> Result<(NewPage, Pace), PollFailure> {
         let outputs = self.sinks.len() as u32;
-        let bad = |reason: &dyn std::fmt::Display| PollFailure::Failed(reason.to_string());
+        let bad = |reason: &dyn std::fmt::Display| PollFailure::Failed {
+            reason: reason.to_string(),
+            fault: Fault::Output,
+        };
         // Modulo the partitions, of which there are far fewer.
         let mut collector = Collector::new(std::mem::take(&mut self.sinks), self.page as u32, Vec::new());
         collector.begin_batch(Codec::None, self.now_ms);

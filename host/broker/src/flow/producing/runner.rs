@@ -102,8 +102,8 @@ impl Runner {
             let Some(polled) = self.poll(&ledger, at_ms).await else {
                 return self.poll_lost();
             };
+            counters.polled(at_ms, polled.guest_ns, polled.fault());
             self.guest = polled.guest;
-            counters.polled(at_ms, polled.guest_ns);
             let (page, pace) = match polled.outcome {
                 Ok(made) => made,
                 Err(PollFailure::Refused(reason)) => {
@@ -118,7 +118,7 @@ impl Runner {
                     due_ms = now_ms();
                     continue;
                 }
-                Err(PollFailure::Failed(reason)) => {
+                Err(PollFailure::Failed { reason, .. }) => {
                     counters.failed();
                     self.failures += 1;
                     let most = self.core.limits.flow_retries_max.max(1);

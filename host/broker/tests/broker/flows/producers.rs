@@ -239,7 +239,10 @@ async fn a_plugin_that_has_nothing_is_asked_again_more_and_more_slowly() {
     let seen = reached(&broker, "p", |info| info.refused == 5).await;
     assert!(began.elapsed() >= Duration::from_millis(750));
     assert_eq!((seen.pages, seen.failed, seen.records), (0, 0, 0));
+    assert_eq!(seen.calls.faults.refused, 5);
+    assert!(seen.calls.count >= 5 && seen.calls.max_ns >= seen.calls.p50_ns);
     let flow = broker.describe_flow("p").await.unwrap();
+    assert!(flow.guests[0].memory_bytes_peak > 0 && flow.guests[0].plugin == "hostile-producer");
     assert!(
         matches!(flow.status, FlowStatus::Waiting { .. }),
         "{:?}",

@@ -1,5 +1,7 @@
 //! A flow, for people.
 
+mod metrics;
+
 use weir_client::FlowInfo;
 
 use super::{change, on_error, route, schedule, state, table, total};
@@ -61,6 +63,10 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
     match &flow.producing {
         Some(producing) => text.push_str(&schedule::progress(producing)),
         None => text.push_str(&partitions(flow)),
+    }
+    for table in metrics::tables(flow) {
+        text.push('\n');
+        text.push_str(&table);
     }
     if let Some(revisions) = change::revisions(flow) {
         text.push('\n');
