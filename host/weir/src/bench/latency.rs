@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use weir_client::{Client, Record};
+use weir_client::{Client, Producer, Record};
 
 use super::disk::PlainFile;
 use super::place::PlaceArgs;
@@ -55,7 +55,7 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     let count = usize::try_from(args.records).unwrap_or(usize::MAX);
 
     let (mut weir, mut append, mut trips) = (Rounds::default(), Rounds::default(), Rounds::default());
-    one_by_one(&client, TOPIC, &mut source, 200).await?; // warm
+    one_by_one(&client, &mut source, 200).await?; // warm
     for _ in 0..args.rounds {
         trips.add(&quic.round_trips(count).await?);
         let mut file = PlainFile::create(place.path(), APPEND_BYTES)?;
@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
             })
             .await?,
         );
-        weir.add(&one_by_one(&client, TOPIC, &mut source, count).await?);
+        weir.add(&one_by_one(&client, &mut source, count).await?);
     }
     client.close().await;
     broker.stop().await?;
@@ -102,15 +102,21 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// Sends `count` records to `topic`, each when the one before is acknowledged.
-pub(super) async fn one_by_one(
-    client: &Client,
-    topic: &str,
+async fn one_by_one(client: &Client, source: &mut Source, count: usize) -> Result<Times, Failure> {
+    let producer = client.producer(TOPIC).build().await?;
+    let mut times = Times::new();
+    in_turn(&producer, source, count, &mut times).await?;
+    producer.close().await?;
+    Ok(times)
+}
+
+/// Sends `count` records, each when the one before is acknowledged.
+pub(super) async fn in_turn(
+    producer: &Producer,
     source: &mut Source,
     count: usize,
-) -> Result<Times, Failure> {
-    let producer = client.producer(topic).build().await?;
-    let mut times = Times::new();
+    times: &mut Times,
+) -> Result<(), Failure> {
     for _ in 0..count {
         let record = Record::value(source.next());
         let begun = Instant::now();
@@ -118,6 +124,5 @@ pub(super) async fn one_by_one(
         delivery.await?;
         times.record(begun.elapsed());
     }
-    producer.close().await?;
-    Ok(times)
+    Ok(())
 }
