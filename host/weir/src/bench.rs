@@ -30,6 +30,7 @@ Examples:
   weir bench produce                                     1 GiB of 1 KiB records a round, durable, one partition
   weir bench produce --partitions 16 --producers 4
   weir bench produce --record-bytes 100 --flow           with and without a plugin between two topics
+  weir bench plugin --rows counter,hostile               two of the families of rows about plugins
   weir bench start --stored 5G                           time to ready after kill -9
   weir bench all --output json                           every figure, with its bar and the verdict
 
@@ -46,7 +47,7 @@ pub(crate) enum Command {
     Consume(consume::Args),
     /// One record at a time, acknowledged when it is on disk
     Latency(latency::Args),
-    /// Plugin calls, without a broker around them
+    /// What plugins cost: calls against native code; flows, state, uploads, traps and hostile guests in a broker
     Plugin(plugin::Args),
     /// Time to ready: on an empty folder, and after kill -9
     Start(start::Args),

@@ -108,7 +108,7 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     let meets = p50.share.is_some_and(|share| share <= 2.0);
     report.row(p50.bar("at most 200 %", meets));
 
-    let calls = plugin::run(plugin::Args::for_all()).await?;
+    let calls = plugin::calls::run(&plugin::calls::CallArgs::for_all()).await?;
     report.row(row(&calls, "identity").at_most(60.0));
     report.row(row(&small, "guest call").at_most(60.0));
     report.row(row(&small, "until its last output").at_least(0.5));

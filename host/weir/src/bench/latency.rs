@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use weir_client::{Client, Record};
+use weir_client::{Client, Producer, Record};
 
 use super::disk::PlainFile;
 use super::place::PlaceArgs;
@@ -105,6 +105,18 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
 async fn one_by_one(client: &Client, source: &mut Source, count: usize) -> Result<Times, Failure> {
     let producer = client.producer(TOPIC).build().await?;
     let mut times = Times::new();
+    in_turn(&producer, source, count, &mut times).await?;
+    producer.close().await?;
+    Ok(times)
+}
+
+/// Sends `count` records, each when the one before is acknowledged.
+pub(super) async fn in_turn(
+    producer: &Producer,
+    source: &mut Source,
+    count: usize,
+    times: &mut Times,
+) -> Result<(), Failure> {
     for _ in 0..count {
         let record = Record::value(source.next());
         let begun = Instant::now();
@@ -112,6 +124,5 @@ async fn one_by_one(client: &Client, source: &mut Source, count: usize) -> Resul
         delivery.await?;
         times.record(begun.elapsed());
     }
-    producer.close().await?;
-    Ok(times)
+    Ok(())
 }

@@ -12,6 +12,9 @@ use crate::flights;
 /// What a batch of a producer has.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// More than a batch takes of the smallest objects.
+const OBJECTS: usize = 2_000;
+
 /// Keys of records: one in four passes the key filter.
 const KEYS: [&str; 4] = ["UA", "AA", "DL", "B6"];
 
@@ -117,16 +120,18 @@ fn text(bytes: usize) -> Result<Vec<u8>, Failure> {
 
 /// A batch of objects.
 fn objects(bytes: usize) -> Result<Vec<u8>, Failure> {
+    let mut objects = some_objects(bytes, OBJECTS)?.into_iter().cycle();
+    batch(|| objects.next().unwrap_or_default())
+}
+
+/// `count` objects of `bytes` each, every one with the fields `n` and `delay`.
+pub(super) fn some_objects(bytes: usize, count: usize) -> Result<Vec<Vec<u8>>, Failure> {
     let csv = flights::lines()?;
     let mut lines = csv
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .cycle();
-    let mut n = 0;
-    batch(|| {
-        n += 1;
-        object(bytes, n, &mut lines)
-    })
+    Ok((1..=count).map(|n| object(bytes, n, &mut lines)).collect())
 }
 
 /// An object of `bytes`, or of somewhat more if that is too few: `n`, as many fields of flights as there is room for, a text for what
