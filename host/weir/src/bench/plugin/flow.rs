@@ -1,7 +1,8 @@
 //! Flows as the benchmarks use them.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use weir_batch::BatchBuilder;
 use weir_client::{
     Client, FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError, Record, Start,
 };
@@ -58,6 +59,21 @@ pub(super) async fn feed<'a>(
     producer.send_all(records).await?.await?;
     producer.close().await?;
     Ok(())
+}
+
+/// A batch of these values. Its records are of now: those of 1970 would be deleted for their age.
+pub(super) fn batch(values: impl Iterator<Item = String>) -> Result<BatchBuilder, Failure> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let mut batch = BatchBuilder::new();
+    for value in values {
+        batch
+            .push(now_ms, None, Some(value.as_bytes()), &[])
+            .map_err(|error| {
+                Failure::new(format!("cannot build a batch: {error}"), "report this as a bug")
+            })?;
+    }
+    Ok(batch)
 }
 
 /// Makes the flow of `spec`, and its sink, and waits until it has read `records` and as many outputs are durable. Returns

@@ -1,6 +1,5 @@
 //! Producing while a hostile flow loops, allocates or traps.
 
-use weir_batch::BatchBuilder;
 use weir_client::{Client, FlowSpec, OnError, Producer};
 
 use super::flow;
@@ -153,15 +152,8 @@ async fn backlog(client: &Client, large_batches: usize) -> Result<(), Failure> {
     let sizes =
         std::iter::repeat_n(2, SMALL_BATCHES).chain(std::iter::repeat_n(LARGE_BATCH_RECORDS, large_batches));
     for records in sizes {
-        let mut batch = BatchBuilder::new();
-        for index in 0..records {
-            let value = if index % 2 == 0 { BAD } else { "good" };
-            batch
-                .push(0, None, Some(value.as_bytes()), &[])
-                .map_err(|error| {
-                    Failure::new(format!("cannot build a batch: {error}"), "report this as a bug")
-                })?;
-        }
+        let values = (0..records).map(|index| if index % 2 == 0 { BAD } else { "good" }.to_owned());
+        let batch = flow::batch(values)?;
         // What became of it is said by `close`.
         drop(producer.send_batch(0, batch).await?);
     }

@@ -113,19 +113,13 @@ async fn one(producer: &Producer, consumer: &mut Consumer, name: &str, bad: bool
 }
 
 fn batch(name: &str, bad: bool) -> Result<BatchBuilder, Failure> {
-    let mut batch = BatchBuilder::new();
-    for index in 0..RECORDS {
+    flow::batch((0..RECORDS).map(|index| {
         let mut value = value(name, index);
         if bad && index == BAD_AT {
             value.push_str(BAD);
         }
-        batch
-            .push(0, None, Some(value.as_bytes()), &[])
-            .map_err(|error| {
-                Failure::new(format!("cannot build a batch: {error}"), "report this as a bug")
-            })?;
-    }
-    Ok(batch)
+        value
+    }))
 }
 
 /// A good record's value.
