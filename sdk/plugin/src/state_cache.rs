@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use weir_batch::frame::state::{Change, Found, put_bytes, put_change};
+use weir_batch::frame::state::{Change, Found, put_bytes, put_change, rows};
 
 use crate::host;
 use crate::state::broken;
@@ -76,6 +77,35 @@ impl Cache {
             };
             self.slots.insert(key.as_ref().to_vec(), slot);
         }
+    }
+
+    /// Fetches the stored rows whose keys begin with `prefix`, after `after`: at most `limit` of them. What is known already is as new
+    /// or newer, and stays. The last key that was fetched; none if there are no further rows.
+    pub(crate) fn load(&mut self, prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Option<Vec<u8>> {
+        let page = host::state::scan(prefix, after, limit);
+        let (more, rows) = rows(&page).unwrap_or_else(broken);
+        let mut last = None;
+        for row in rows {
+            let (key, value) = row.unwrap_or_else(broken);
+            if !self.slots.contains_key(key) {
+                let slot = Slot {
+                    value: Some(value.to_vec()),
+                    pending: Pending::Nothing,
+                };
+                self.slots.insert(key.to_vec(), slot);
+            }
+            last = Some(key);
+        }
+        last.filter(|_| more).map(<[u8]>::to_vec)
+    }
+
+    /// The first key from `from` on, up to `to` if there is one, that begins with `prefix` and has a value, as far as it is known.
+    pub(crate) fn first_in(&self, from: Bound<&[u8]>, to: Option<&[u8]>, prefix: &[u8]) -> Option<Vec<u8>> {
+        let known = self.slots.range::<[u8], _>((from, Bound::Unbounded));
+        let mut within =
+            known.take_while(|(key, _)| key.starts_with(prefix) && to.is_none_or(|to| key.as_slice() <= to));
+        let (key, _) = within.find(|(_, slot)| slot.value.is_some())?;
+        Some(key.clone())
     }
 
     /// Writes what was changed.
