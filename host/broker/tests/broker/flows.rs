@@ -10,6 +10,7 @@ mod policies;
 mod producers;
 mod stateful;
 mod versions;
+mod windows;
 
 use weir_batch::Codec;
 use weir_broker::{Broker, ErrorKind, FlowSpec, Mode, Start};
