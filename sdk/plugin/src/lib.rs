@@ -53,7 +53,8 @@
 //! # What the broker grants
 //!
 //! [`log`] and [`metrics`] for the people who run the flow; [`clock`] and [`random`]; [`State`], keyed and stored in one step with the
-//! output, and on top of it [`Counters`], [`Dedup`], and [`Windows`] and [`Timers`] on event time. A plugin imports only what it uses.
+//! output, and on top of it [`Counters`], [`Dedup`], and [`Windows`] and [`Timers`] on event time. [`state_schema!`] says what a plugin
+//! makes of state that an older version of it has left. A plugin imports only what it uses.
 //!
 //! # Without the broker
 //!
@@ -80,6 +81,7 @@ mod output;
 mod page;
 mod producer;
 pub mod random;
+mod schema;
 mod state;
 mod state_cache;
 mod state_keys;
@@ -98,6 +100,7 @@ pub use late::Late;
 pub use output::{Draft, Output};
 pub use page::{Budget, Page};
 pub use producer::{Polled, run_poll};
+pub use schema::{StateSchema, migrate_rows, run_migration};
 pub use state::{Scan, State};
 pub use timers::{Timer, Timers};
 pub use transform::{Outcome, run_transform, run_transform_with};
