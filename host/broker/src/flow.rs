@@ -44,6 +44,7 @@ mod lifecycle;
 mod log;
 pub(crate) mod log_topic;
 mod metrics;
+mod migration;
 mod pass;
 mod plugin_config;
 pub(crate) mod policy;
@@ -71,6 +72,7 @@ pub use info::{FlowInfo, FlowPartitionInfo};
 pub(crate) use lifecycle::{delete_cursors, start_all, stop_all, stored_cursors, stored_progress};
 pub(crate) use log::FlowLog;
 pub use metrics::FlowGuestInfo;
+pub(crate) use migration::try_migration;
 pub(crate) use pool::FlowPool;
 pub use producing::FlowProducingInfo;
 pub(crate) use producing::info as producing_info;
@@ -78,10 +80,12 @@ pub(crate) use revision::REVISIONS_MAX;
 pub use revision::{FlowChange, FlowRevision};
 pub(crate) use runner::gone_reason;
 pub use spec::{FlowSpec, Mode, OnError, Schedule};
-pub use state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub use state::{
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
+};
 pub(crate) use state::{StateOwner, delete_state, stage_labels};
 pub use status::{FlowStatus, Pause, Place};
-pub(crate) use supervisor::{load, start, try_out};
+pub(crate) use supervisor::{TriedOut, load, start, try_out};
 pub(crate) use work::FlowWork;
 
 /// The name of a flow's dead-letter topic.

@@ -16,7 +16,9 @@ pub use flow::{
     FlowSchedule, FlowSpec, FlowState, OnError,
 };
 pub use flow_metrics::{FlowCalls, FlowFaults, FlowGuestInfo, FlowHistogram};
-pub use flow_state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub use flow_state::{
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
+};
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;
 pub use response::{AdminResponse, BrokerInfo};

@@ -1,6 +1,7 @@
 //! Runs a flow over one source partition.
 
 mod drive;
+mod migrate;
 
 use std::sync::Arc;
 
@@ -136,6 +137,9 @@ impl Runner {
             Err(attempt) => return attempt,
         };
         counters.set_cursor(recovery.position);
+        if let Err(attempt) = self.migrate_state(&source, recovery.position).await {
+            return attempt;
+        }
         let state = match self.open_state(&source).await {
             Ok(state) => state,
             Err(attempt) => return attempt,

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use super::{info, start_offset};
 use crate::clock::now_ms;
 use crate::core::Core;
-use crate::flow::{self, Flow, REVISIONS_MAX};
+use crate::flow::{self, Flow, REVISIONS_MAX, TriedOut};
 use crate::meta::FlowRow;
 use crate::{Broker, BrokerError, ErrorKind, FlowChange, FlowInfo, FlowRevision, FlowSpec, Mode, ingest};
 
@@ -14,7 +14,9 @@ impl Broker {
     /// replaces it goes on there: no record is lost or processed by both. State and cursors are kept. A flow that had stopped at
     /// a failure goes on; one that was paused on request stays so. If there is nothing to change, nothing happens.
     ///
-    /// The plugins are set up once before anything is stopped: if that fails, the flow runs on as it was.
+    /// The plugins are set up once before anything is stopped: if that fails, the flow runs on as it was. So it does if one of them
+    /// refuses, or fails at, state of another version than it knows; that is tried for 15 seconds, and what was not tried by then is
+    /// migrated when the changed flow starts.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownFlow`], [`ErrorKind::UnknownPlugin`], [`ErrorKind::InvalidFlow`] for a change that cannot be made;
@@ -68,7 +70,8 @@ impl Broker {
             return info(&self.core, &before, true).await;
         }
         // Outside of the change: compiling may take seconds, while the flow runs on.
-        let loaded = flow::try_out(&self.core, &spec).await?;
+        let loaded = Arc::new(flow::try_out(&self.core, &spec).await?);
+        let tried = Arc::clone(&loaded);
         let basis = before.spec().clone();
         let name = name.to_owned();
         let revised = self
@@ -79,7 +82,7 @@ impl Broker {
                     let message = format!("flow '{name}' was changed by somebody else meanwhile: try again");
                     return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
                 }
-                replace(&core, &flow, spec, back_to).await
+                replace(&core, &flow, spec, back_to, &tried).await
             })
             .await;
         drop(loaded);
@@ -93,10 +96,16 @@ async fn replace(
     flow: &Arc<Flow>,
     spec: FlowSpec,
     back_to: Option<u32>,
+    tried: &TriedOut,
 ) -> Result<FlowInfo, BrokerError> {
     flow.stop().await;
     let stopped = flow.row();
-    let row = match store(core, &stopped, spec, back_to).await {
+    let taken = takes_state(core, stopped.id, &spec, tried).await;
+    let stored = match taken {
+        Ok(()) => store(core, &stopped, spec, back_to).await,
+        Err(error) => Err(error),
+    };
+    let row = match stored {
         Ok(row) => row,
         Err(error) => {
             if stopped.pause.is_none() {
@@ -124,6 +133,23 @@ async fn replace(
     }
     tracing::info!(flow = revised.name(), revision = number, "flow changed");
     info(core, &revised, true).await
+}
+
+/// Whether the plugins take the state that the stopped flow has.
+async fn takes_state(
+    core: &Arc<Core>,
+    id: u32,
+    spec: &FlowSpec,
+    tried: &TriedOut,
+) -> Result<(), BrokerError> {
+    let (Mode::Stream, TriedOut::Work(work)) = (spec.mode, tried) else {
+        return Ok(());
+    };
+    match core.topic(&spec.from) {
+        Ok(source) => flow::try_migration(core, id, work, &source).await,
+        // It was deleted: there is nothing to run on.
+        Err(_) => Ok(()),
+    }
 }
 
 /// Makes the row of a stopped flow, with `spec` from where it stopped, and stores it.
