@@ -8,6 +8,7 @@ mod logs;
 mod metrics;
 mod policies;
 mod producers;
+mod schemas;
 mod stateful;
 mod versions;
 mod windows;
