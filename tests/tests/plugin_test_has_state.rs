@@ -130,3 +130,29 @@ fn windows_go_on_from_run_to_run() {
         ]
     );
 }
+
+#[test]
+fn state_of_an_older_version_is_migrated_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.jsonl");
+    let kept = ["--state", "state.jsonl"];
+    let (_, said, passed) = tested(folder.path(), "count-by-key", "a:1\na:2\n", &kept);
+    assert!(passed, "{said}");
+    let (out, said, passed) = tested(folder.path(), "count-since", "a:3\n", &kept);
+    assert!(passed && said.contains("from version 0 to 1"), "{said}");
+    assert_eq!(out, "a:{\"key\":\"a\",\"count\":3}\n");
+    let (out, said, passed) = tested(folder.path(), "count-since", "a:4\n", &kept);
+    assert!(passed && !said.contains("migrated"), "{said}");
+    assert_eq!(out, "a:{\"key\":\"a\",\"count\":4}\n");
+    // The plugin of before does not know what that is.
+    let before = std::fs::read_to_string(&file).unwrap();
+    let (out, said, passed) = tested(folder.path(), "count-by-key", "a:5\n", &kept);
+    assert!(
+        !passed && said.contains("knows no versions of its state"),
+        "{said}"
+    );
+    assert_eq!(
+        (out.as_str(), std::fs::read_to_string(&file).unwrap()),
+        ("", before)
+    );
+}

@@ -8,12 +8,12 @@ use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
     ErrorCode, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode,
     FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState,
-    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, Frame, FrameDecoder,
-    FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe,
-    PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened,
-    RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start, SubscribeControl,
-    SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary,
-    Trial, WireError, encode_control, encode_control_into,
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, Frame,
+    FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce,
+    OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader,
+    ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start,
+    SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo,
+    TopicSummary, Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -480,12 +480,26 @@ fn state_page() -> impl Strategy<Value = FlowStatePage> {
             rows,
             bytes,
         });
+    let schema = (any::<u32>(), text(), any::<u32>(), option::of(any::<u32>())).prop_map(
+        |(partition, plugin, version, migrating_to)| FlowStateSchema {
+            partition,
+            plugin,
+            version,
+            migrating_to,
+        },
+    );
     (
         collection::vec(row, 0..4),
         any::<bool>(),
         collection::vec(totals, 0..4),
+        collection::vec(schema, 0..4),
     )
-        .prop_map(|(rows, more, totals)| FlowStatePage { rows, more, totals })
+        .prop_map(|(rows, more, totals, schemas)| FlowStatePage {
+            rows,
+            more,
+            totals,
+            schemas,
+        })
 }
 
 fn request() -> impl Strategy<Value = AdminRequest> {

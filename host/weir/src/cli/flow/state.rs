@@ -140,7 +140,7 @@ fn plain(state: &State) -> String {
     text
 }
 
-/// A line for each plugin whose rows have a version, and for each partition in which it is another one than in the first.
+/// A line for each version of a plugin's rows, with the partitions in which they are of it.
 fn versions(schemas: &[FlowStateSchema]) -> String {
     let mut lines = String::new();
     for (index, of) in schemas.iter().enumerate() {
