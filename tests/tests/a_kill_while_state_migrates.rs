@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir_client::{
-    Client, FlowChange, FlowMode, FlowSpec, FlowState, FlowStateQuery, NewTopic, OnError, Record, Start,
+    Client, FlowChange, FlowSpec, FlowState, FlowStateQuery, NewTopic, Record, Start,
 };
 use weir_tests::{BrokerCommand, Random};
 
@@ -32,20 +32,9 @@ async fn set_up(client: &Client) {
         .await
         .unwrap();
     let config = [("do", "set"), ("rows", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-    admin
-        .create_flow(FlowSpec {
-            name: "f".to_owned(),
-            from: "in".to_owned(),
-            plugins: vec!["keep".to_owned()],
-            to: vec!["out".to_owned()],
-            config: BTreeMap::from(config),
-            start: Start::Earliest,
-            on_error: OnError::Pause,
-            mode: FlowMode::Stream,
-            schedule: None,
-        })
-        .await
-        .unwrap();
+    let mut spec = FlowSpec::new("f", "in", ["keep"], ["out"]);
+    spec.config = BTreeMap::from(config);
+    admin.create_flow(spec).await.unwrap();
     let producer = client.producer("in").build().await.unwrap();
     for n in 0..ROWS * PARTITIONS {
         let record = Record::value(vec![b'v'; VALUE_BYTES])

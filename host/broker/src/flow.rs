@@ -79,7 +79,7 @@ pub(crate) use producing::info as producing_info;
 pub(crate) use revision::REVISIONS_MAX;
 pub use revision::{FlowChange, FlowRevision};
 pub(crate) use runner::gone_reason;
-pub use spec::{FlowSpec, Mode, OnError, Schedule};
+pub use spec::{FlowSpec, Mode, OnError, PartitionBy, Schedule};
 pub use state::{
     FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
 };

@@ -5,7 +5,7 @@
 //! NAME/r TIME REST         what is due at TIME: i64 as u64 with the sign bit turned, big-endian, so that keys sort by time
 //! ```
 
-use std::ops::Bound;
+use std::collections::BTreeSet;
 
 use crate::State;
 use crate::event_time::{Progress, Rules, Seen};
@@ -28,8 +28,8 @@ pub(crate) struct Agenda {
     progress: Progress,
     /// Up to where the stored rows are in the cache.
     covered: Covered,
-    /// Where the first row is that may be there.
-    from: Bound<Vec<u8>>,
+    /// Keys of rows that are there, as far as the batch knows of them.
+    known: BTreeSet<Vec<u8>>,
     page_rows: u32,
 }
 
@@ -60,7 +60,7 @@ impl Agenda {
             name: name.to_owned(),
             batch: None,
             covered: Covered::Nothing,
-            from: Bound::Unbounded,
+            known: BTreeSet::new(),
             page_rows: PAGE_ROWS_FIRST,
         }
     }
@@ -95,20 +95,16 @@ impl Agenda {
         self.open();
         self.state.put(key, value);
         self.progress.next_due_ms = self.progress.next_due_ms.min(time_ms);
-        // Only a timer that is set for a time gone by comes before what has fired.
-        let before = match &self.from {
-            Bound::Excluded(fired) => key <= fired.as_slice(),
-            Bound::Included(first) => key < first.as_slice(),
-            Bound::Unbounded => false,
-        };
-        if before {
-            self.from = Bound::Included(key.to_vec());
+        if !self.known.contains(key) {
+            self.known.insert(key.to_vec());
         }
     }
 
     /// Removes the row under a key of [`row_key`](Self::row_key).
     pub(crate) fn delete(&mut self, key: &[u8]) {
+        self.open();
         self.state.delete(key);
+        self.known.remove(key);
     }
 
     /// Takes what is due, in the order of the rows' keys, as far as there is credit for it.
@@ -131,7 +127,7 @@ impl Agenda {
                 value: self.state.get(&key).unwrap_or_default(),
             });
             self.state.delete(&key);
-            self.from = Bound::Excluded(key);
+            self.known.remove(&key);
         }
         taken
     }
@@ -158,7 +154,7 @@ impl Agenda {
         self.progress.credit = self.progress.credit.min(rules.burst);
         self.batch = Some(batch);
         self.covered = Covered::Nothing;
-        self.from = Bound::Unbounded;
+        self.known.clear();
         self.page_rows = PAGE_ROWS_FIRST;
     }
 
@@ -166,35 +162,33 @@ impl Agenda {
     fn first(&mut self) -> Option<(Vec<u8>, i64)> {
         let prefix = self.keys.owned(b"r");
         loop {
-            let from = match &self.from {
-                Bound::Unbounded => Bound::Included(prefix.as_slice()),
-                Bound::Included(key) => Bound::Included(key.as_slice()),
-                Bound::Excluded(key) => Bound::Excluded(key.as_slice()),
-            };
-            let found = with_cache(|cache| match &self.covered {
-                Covered::Nothing => None,
-                Covered::To(to) => cache.first_in(from, Some(to), &prefix),
-                Covered::All => cache.first_in(from, None, &prefix),
+            let first = self.known.first();
+            let found = first.filter(|key| match &self.covered {
+                Covered::Nothing => false,
+                Covered::To(to) => *key <= to,
+                Covered::All => true,
             });
             if let Some(key) = found {
-                let time_ms = key
-                    .get(prefix.len()..)
-                    .and_then(|rest| rest.first_chunk())
-                    .map(|time| unsorted(*time));
-                let Some(time_ms) = time_ms else {
+                let time = key.get(prefix.len()..).and_then(|rest| rest.first_chunk());
+                let Some(time) = time else {
                     panic!(
                         "a row under {:?} is none of windows or timers: give them another name",
                         self.name
                     );
                 };
-                return Some((key, time_ms));
+                return Some((key.clone(), unsorted(*time)));
             }
             let after = match &self.covered {
                 Covered::All => return None,
                 Covered::To(to) => Some(to.as_slice()),
                 Covered::Nothing => None,
             };
-            let reached = with_cache(|cache| cache.load(&prefix, after, self.page_rows));
+            let known = &mut self.known;
+            let reached = with_cache(|cache| {
+                cache.load(&prefix, after, self.page_rows, |key| {
+                    known.insert(key.to_vec());
+                })
+            });
             self.covered = reached.map_or(Covered::All, Covered::To);
             self.page_rows = (self.page_rows * 4).min(PAGE_ROWS_MAX);
         }

@@ -132,7 +132,9 @@ impl TestState {
     /// What the last call changed is as it was before.
     pub(super) fn forget(&self) {
         let mut rows = self.rows();
-        let Rows { rows, bytes, undo } = &mut *rows;
+        let Rows {
+            rows, bytes, undo, ..
+        } = &mut *rows;
         for (key, before) in undo.drain(..).rev() {
             replace(rows, bytes, key, before);
         }
