@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_client::{
-    Client, FlowChange, FlowSpec, FlowState, FlowStateQuery, NewTopic, Record, Start,
-};
+use weir_client::{Client, FlowChange, FlowSpec, FlowState, FlowStateQuery, NewTopic, Record, Start};
 use weir_tests::{BrokerCommand, Random};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");

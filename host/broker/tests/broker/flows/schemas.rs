@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use weir_batch::Codec;
 use weir_broker::{
-    Broker, DataFolder, ErrorKind, FlowChange, FlowSpec, FlowStatePage, FlowStateQuery, FlowStatus, Storage,
+    Broker, BrokerError, DataFolder, ErrorKind, FlowChange, FlowSpec, FlowStatePage, FlowStateQuery,
+    FlowStatus, Storage,
 };
 
 use crate::faults::FaultyVolume;
@@ -28,19 +29,27 @@ fn to(plugin: &str, set: &[(&str, &str)]) -> FlowChange {
 }
 
 async fn state(broker: &Broker) -> FlowStatePage {
+    try_state(broker).await.unwrap()
+}
+
+async fn try_state(broker: &Broker) -> Result<FlowStatePage, BrokerError> {
     let query = FlowStateQuery {
         rows_max: 1_000,
         ..FlowStateQuery::default()
     };
-    broker.flow_state("f", query).await.unwrap()
+    broker.flow_state("f", query).await
 }
 
 /// Partition, version, and the version on the way to which the rows are.
-async fn versions(broker: &Broker) -> Vec<(u32, u32, Option<u32>)> {
-    let schemas = state(broker).await.schemas.into_iter();
+fn versions_in(page: FlowStatePage) -> Vec<(u32, u32, Option<u32>)> {
+    let schemas = page.schemas.into_iter();
     schemas
         .map(|of| (of.partition, of.version, of.migrating_to))
         .collect()
+}
+
+async fn versions(broker: &Broker) -> Vec<(u32, u32, Option<u32>)> {
+    versions_in(state(broker).await)
 }
 
 /// `count@1` is count-by-key, which knows no versions; `count@2` takes its state over.
@@ -130,7 +139,6 @@ async fn a_plugin_that_does_not_take_the_state_does_not_replace_the_one_that_has
         produce(&broker, "a", partition, keyed(&keys)).await;
     }
     wait_for_records(&broker, "b", 9).await;
-    let before = state(&broker).await;
     let cases = [
         (pairs(&[("migrate", "refuse")]), "told to refuse version 0"),
         // The others could be migrated, and are not.
@@ -165,7 +173,7 @@ async fn a_plugin_that_does_not_take_the_state_does_not_replace_the_one_that_has
             (info.spec.plugins[0].as_str(), info.revisions.len()),
             ("count@1", 1)
         );
-        assert_eq!(state(&broker).await.rows.len(), before.rows.len());
+        assert_eq!(state(&broker).await.rows.len(), 9);
         // The first version runs, and counts on.
         produce(&broker, "a", 0, keyed(&["x"])).await;
         wait_for_records(&broker, "b", 9 + number).await;
@@ -241,11 +249,18 @@ async fn a_migration_that_a_crash_cuts_short_goes_on() {
     broker.shutdown().await;
     drop(broker);
     volume = volume.after_crash();
+    const MIGRATED: [(u32, u32, Option<u32>); 2] = [(0, 1, None), (1, 1, None)];
     // Each crash comes a little later in what is left of the migration.
     let (mut seen_half_way, mut changed, mut crashes) = (false, false, 0);
     for crash in 0.. {
         assert!(crash < 200, "the migration comes to its end");
         let broker = on_volume(folder.path(), &volume).await;
+        let found = versions(&broker).await;
+        seen_half_way |= found.iter().any(|of| of.2.is_some());
+        if found == MIGRATED {
+            broker.shutdown().await;
+            break;
+        }
         volume.crash_after(10 + crash * 21);
         if !changed {
             let upgraded = broker
@@ -263,22 +278,19 @@ async fn a_migration_that_a_crash_cuts_short_goes_on() {
                     FlowStatus::Paused(pause) => panic!("{}", pause.reason),
                     FlowStatus::Running | FlowStatus::Starting => false,
                 };
-                if crashed || versions(&broker).await == [(0, 1, None), (1, 1, None)] {
+                // Nothing can be read any more after the crash, either.
+                let found = try_state(&broker).await.map(versions_in);
+                if crashed || found.is_err() || found.is_ok_and(|found| found == MIGRATED) {
                     return;
                 }
                 tokio::task::yield_now().await;
             }
         })
         .await;
-        let found = versions(&broker).await;
         broker.shutdown().await;
         drop(broker);
         volume = volume.after_crash();
         crashes += 1;
-        seen_half_way |= found.iter().any(|of| of.2.is_some());
-        if found == [(0, 1, None), (1, 1, None)] {
-            break;
-        }
     }
     assert!(
         seen_half_way && crashes > 3,
