@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use weir_batch::iter_batches;
-use weir_log::{KvOp, Log, Partition, ReadError};
+use weir_log::{KvOp, KvRange, Log, Partition, ReadError};
 use weir_runtime::CallError;
 
 use crate::core::Core;
@@ -82,7 +82,7 @@ pub(crate) enum Fault {
 }
 
 impl Migration {
-    /// Looks at what `source` has up to `position`. Blocks.
+    /// Looks at what `source` has up to `position`. `None` where nobody has ever spoken of versions. Blocks.
     ///
     /// # Errors
     /// Those of [`PartitionState::open`].
@@ -94,7 +94,7 @@ impl Migration {
         position: i64,
         bytes_max: u64,
         trial: bool,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<Option<Self>, ReadError> {
         let (topic, partition) = source;
         let id = partition.id();
         let keys = StateKeys {
@@ -103,8 +103,11 @@ impl Migration {
             partition: id.index,
         };
         let shard = log.shard_of(id);
+        if !work.has_state_schema() && !has_versions(log, shard, keys)? {
+            return Ok(None);
+        }
         let state = PartitionState::open(log.clone(), shard, keys, bytes_max)?;
-        Ok(Self {
+        Ok(Some(Self {
             work: Arc::clone(work),
             log: log.clone(),
             shard,
@@ -115,7 +118,7 @@ impl Migration {
             trial,
             stages: None,
             under_way: None,
-        })
+        }))
     }
 
     /// The shard that its entries are for.
@@ -312,6 +315,17 @@ impl Migration {
             stage.schema.plugin, stage.from, self.place
         ))
     }
+}
+
+/// Whether a version is stored of any stage's rows.
+fn has_versions(log: &Log, shard: u16, keys: StateKeys) -> Result<bool, ReadError> {
+    let range = KvRange {
+        prefix: &keys.schema(""),
+        after: None,
+        rows_max: 1,
+        bytes_max: 1,
+    };
+    Ok(!log.kv_page(shard, range)?.pairs.is_empty())
 }
 
 /// The newest timestamp of the batch that ends at `position`, 0 if that is not there any more.

@@ -43,7 +43,9 @@ pub(crate) async fn try_migration(
             Migration::open(&core.log, &work, id, source, position, bytes_max, true)
                 .map_err(BrokerError::storage)
         });
-        let mut migration = open.await?;
+        let Some(mut migration) = open.await? else {
+            continue;
+        };
         loop {
             let Some((turned, turn)) = migration.turn(core).await else {
                 return Err(BrokerError::new(

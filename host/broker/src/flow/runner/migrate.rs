@@ -26,7 +26,8 @@ impl Runner {
             )
         };
         let mut migration = match tokio::task::spawn_blocking(open).await {
-            Ok(Ok(migration)) => migration,
+            Ok(Ok(Some(migration))) => migration,
+            Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(self.state_failed(error)),
             Err(_) => return Err(Attempt::Stopped),
         };
