@@ -308,6 +308,8 @@ async fn a_migration_that_a_crash_cuts_short_goes_on() {
     }
     wait_for_records(&broker, "b", i64::from(SOURCES) * (ROWS as i64 + 1)).await;
     assert_eq!(versions(&broker).await, [(0, 1, None), (1, 1, None)]);
+    // Outputs come before the state that they go with, until the flow stands still.
+    broker.pause_flow("f").await.unwrap();
     let found = state(&broker).await.totals;
     assert!(found.iter().all(|of| of.rows == ROWS as u64 + 1), "{found:?}");
     broker.shutdown().await;
