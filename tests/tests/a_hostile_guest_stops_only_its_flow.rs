@@ -38,7 +38,7 @@ const HOSTILE: &[(&str, &str)] = &[
 fn flow(name: &str, plugin: &str, to: &str, config: &[(&str, &str)]) -> FlowSpec {
     FlowSpec {
         name: name.to_owned(),
-        from: "in".to_owned(),
+        from: vec!["in".to_owned()],
         schedule: None,
         plugins: vec![plugin.to_owned()],
         to: vec![to.to_owned()],

@@ -20,7 +20,7 @@ const KILLS: u64 = 15;
 fn spec(name: &str, plugin: &str, from: &str, to: &str) -> FlowSpec {
     FlowSpec {
         name: name.to_owned(),
-        from: from.to_owned(),
+        from: vec![from.to_owned()],
         plugins: vec![plugin.to_owned()],
         to: vec![to.to_owned()],
         config: BTreeMap::new(),
@@ -162,7 +162,7 @@ async fn loses_repeats_and_mixes_nothing() {
             match revisions
                 .iter()
                 .rev()
-                .find(|revision| revision.from[partition] <= n)
+                .find(|revision| revision.from[0][partition] <= n)
             {
                 Some(revision) if revision.plugins == ["form@1"] => assert_eq!(value, &n.to_string()),
                 Some(_) => assert_eq!(value, &json),

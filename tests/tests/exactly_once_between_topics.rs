@@ -49,7 +49,7 @@ async fn run(shards: u16) {
     admin
         .create_flow(FlowSpec {
             name: "copy".to_owned(),
-            from: "in".to_owned(),
+            from: vec!["in".to_owned()],
             schedule: None,
             plugins: vec!["json-filter".to_owned(), "identity".to_owned()],
             to: vec!["out".to_owned()],

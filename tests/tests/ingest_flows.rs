@@ -27,7 +27,7 @@ async fn soon<T>(step: impl Future<Output = T>) -> T {
 fn spec(plugin: &str, on_error: OnError, config: &[(&str, &str)]) -> FlowSpec {
     FlowSpec {
         name: "guard".to_owned(),
-        from: String::new(),
+        from: Vec::new(),
         schedule: None,
         plugins: vec![plugin.to_owned()],
         to: vec!["t".to_owned()],

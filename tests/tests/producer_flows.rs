@@ -22,7 +22,7 @@ fn spec(settings: &[(&str, &str)]) -> FlowSpec {
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     FlowSpec {
         name: "ticks".to_owned(),
-        from: String::new(),
+        from: Vec::new(),
         schedule: Some(FlowSchedule::EveryMs(1)),
         plugins: vec!["ticker".to_owned()],
         to: vec!["out".to_owned()],

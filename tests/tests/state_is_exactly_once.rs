@@ -52,7 +52,7 @@ async fn set_up(client: &Client) {
     admin
         .create_flow(FlowSpec {
             name: "count".to_owned(),
-            from: "in".to_owned(),
+            from: vec!["in".to_owned()],
             plugins: vec!["count-by-key".to_owned()],
             to: vec!["out".to_owned()],
             config: BTreeMap::new(),

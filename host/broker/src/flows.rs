@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError};
 
 use crate::clock::now_ms;
 use crate::core::Core;
-use crate::flow::{self, Flow};
-use crate::meta::FlowRow;
+use crate::flow::{self, Flow, Lane, Progress};
+use crate::meta::{FlowRow, SourceRow};
 use crate::{
-    Broker, BrokerError, ErrorKind, FlowInfo, FlowRevision, FlowSpec, FlowStatus, Mode, Pause, ingest,
+    Broker, BrokerError, ErrorKind, FlowInfo, FlowPartitionInfo, FlowRevision, FlowSpec, FlowStatus, Mode,
+    Pause, Topic, ingest,
 };
 
 impl Broker {
@@ -110,25 +111,24 @@ impl Broker {
 
 async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerError> {
     let spec = flow::check(core, spec)?;
-    let mut source_topic = 0;
-    let mut start_offsets = Vec::new();
-    if spec.schedule.is_none() {
-        source_topic = core.topic(spec.shown_topic())?.id();
-    }
-    if spec.schedule.is_none() && spec.mode == Mode::Stream {
-        let source = core.topic(&spec.from)?;
+    let mut sources = Vec::with_capacity(spec.from.len());
+    for name in &spec.from {
+        let source = core.topic(name)?;
+        let mut start = Vec::new();
         for index in 0..source.partitions() {
-            start_offsets.push(source.partition(index)?.resolve(spec.start).await?);
+            start.push(source.partition(index)?.resolve(spec.start).await?);
         }
+        let topic = source.id();
+        sources.push(SourceRow { topic, start });
     }
     let created_ms = now_ms();
+    let from = sources.iter().map(|source| source.start.clone()).collect();
     let row = FlowRow {
         id: 0,
-        source_topic,
-        revisions: vec![FlowRevision::of(&spec, 1, created_ms, start_offsets.clone())],
+        sources,
+        revisions: vec![FlowRevision::of(&spec, 1, created_ms, from)],
         spec,
         created_ms,
-        start_offsets,
         pause: None,
     };
     let row = core.blocking(move |core| Ok(core.meta.create_flow(row)?)).await?;
@@ -232,32 +232,7 @@ pub(crate) async fn info(
     with_log: bool,
 ) -> Result<FlowInfo, BrokerError> {
     let row = flow.row();
-    let mut partitions = Vec::new();
-    if let Ok(source) = core.topic(row.spec.shown_topic()) {
-        let mut stored: Option<HashMap<u32, i64>> = None;
-        for partition in source.info().partitions {
-            let counters = flow.counters(partition.partition);
-            let cursor = match counters.cursor() {
-                Some(cursor) => cursor,
-                // What an ingest flow has let in is there, and nothing waits.
-                None if row.spec.mode == Mode::Ingest => partition.high_watermark,
-                None => {
-                    if stored.is_none() {
-                        let (id, topic) = (flow.id(), source.id());
-                        let read = core.blocking(move |core| flow::stored_cursors(core, id, topic));
-                        stored = Some(read.await?);
-                    }
-                    let start = start_offset(&row, source.id(), partition.partition);
-                    stored
-                        .as_ref()
-                        .and_then(|stored| stored.get(&partition.partition))
-                        .copied()
-                        .unwrap_or(start)
-                }
-            };
-            partitions.push(counters.info(partition.partition, cursor, partition.high_watermark));
-        }
-    }
+    let partitions = partitions(core, flow, &row).await?;
     let producing = match row.spec.schedule {
         Some(_) => Some(flow::producing_info(core, flow).await?),
         None => None,
@@ -284,8 +259,56 @@ pub(crate) async fn info(
     })
 }
 
-/// Where a flow without a cursor begins in a partition of its source.
-fn start_offset(row: &FlowRow, source_topic: u32, partition: u32) -> i64 {
-    let start = row.start_offsets.get(partition as usize).copied();
-    start.filter(|_| row.source_topic == source_topic).unwrap_or(0)
+/// How far a flow is in each of its lanes; those of topics that do not exist are left out.
+async fn partitions(
+    core: &Arc<Core>,
+    flow: &Arc<Flow>,
+    row: &FlowRow,
+) -> Result<Vec<FlowPartitionInfo>, BrokerError> {
+    let topics: Vec<_> = shown(core, row).collect();
+    let mut stored: Option<HashMap<Lane, Progress>> = None;
+    let mut partitions = Vec::new();
+    for (index, topic) in (0..).zip(&topics) {
+        let Some(topic) = topic else { continue };
+        for partition in topic.info().partitions {
+            let lane = Lane {
+                source: index,
+                partition: partition.partition,
+            };
+            let counters = flow.counters(lane);
+            let cursor = match counters.cursor() {
+                Some(cursor) => cursor,
+                // What an ingest flow has let in is there, and nothing waits.
+                None if row.spec.mode == Mode::Ingest => partition.high_watermark,
+                None => {
+                    let stored = match &mut stored {
+                        Some(stored) => stored,
+                        none => none.insert(stored_progress(core, flow.id(), row).await?),
+                    };
+                    let start = row.start_of(lane, topic.id());
+                    stored.get(&lane).map_or(start, |progress| progress.position)
+                }
+            };
+            partitions.push(counters.info(lane, cursor, partition.high_watermark));
+        }
+    }
+    Ok(partitions)
+}
+
+/// The topics that a flow's progress is shown for, as far as they exist.
+fn shown(core: &Core, row: &FlowRow) -> impl Iterator<Item = Option<Topic>> {
+    row.spec.shown_topics().iter().map(|name| core.topic(name).ok())
+}
+
+/// How far a flow that does not run has got, by lane.
+async fn stored_progress(
+    core: &Arc<Core>,
+    flow: u32,
+    row: &FlowRow,
+) -> Result<HashMap<Lane, Progress>, BrokerError> {
+    let sources: Vec<Option<u32>> = shown(core, row)
+        .map(|topic| topic.map(|topic| topic.id()))
+        .collect();
+    core.blocking(move |core| flow::stored_progress(core, flow, &sources))
+        .await
 }

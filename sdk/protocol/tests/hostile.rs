@@ -320,7 +320,7 @@ proptest! {
     #[test]
     fn damaged_messages_never_panic(at in any::<proptest::sample::Index>(), value: u8, cut in any::<proptest::sample::Index>()) {
         let spec = FlowSpec {
-            name: "f".into(), from: "a".into(), schedule: None, plugins: vec!["p@3".into()], to: vec!["b".into(), "c".into()],
+            name: "f".into(), from: vec!["a".into()], schedule: None, plugins: vec!["p@3".into()], to: vec!["b".into(), "c".into()],
             config: [("k".to_owned(), "v".to_owned())].into(), start: weir_protocol::Start::Time(5),
             on_error: weir_protocol::OnError::DeadLetter, mode: weir_protocol::FlowMode::Ingest,
         };

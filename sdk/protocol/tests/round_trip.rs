@@ -86,7 +86,7 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
     ];
     (
         text(),
-        text(),
+        texts(),
         option::of(schedule),
         texts(),
         texts(),
@@ -112,17 +112,16 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
 
 fn flow_revision() -> impl Strategy<Value = FlowRevision> {
     let numbers = (any::<u32>(), any::<u64>(), option::of(any::<u32>()));
-    (flow_spec(), numbers, collection::vec(any::<i64>(), 0..3)).prop_map(
-        |(spec, (number, since_ms, back_to), from)| FlowRevision {
-            number,
-            plugins: spec.plugins,
-            config: spec.config,
-            on_error: spec.on_error,
-            since_ms,
-            from,
-            back_to,
-        },
-    )
+    let from = collection::vec(collection::vec(any::<i64>(), 0..3), 0..3);
+    (flow_spec(), numbers, from).prop_map(|(spec, (number, since_ms, back_to), from)| FlowRevision {
+        number,
+        plugins: spec.plugins,
+        config: spec.config,
+        on_error: spec.on_error,
+        since_ms,
+        from,
+        back_to,
+    })
 }
 
 fn flow_change() -> impl Strategy<Value = FlowChange> {
@@ -138,6 +137,7 @@ fn trial() -> impl Strategy<Value = Trial> {
     let failure =
         (any::<(u32, i64)>(), text(), option::of(text())).prop_map(|((partition, offset), reason, other)| {
             DryRunFailure {
+                topic: reason.clone(),
                 partition,
                 offset,
                 plugin: other.clone(),
@@ -164,15 +164,15 @@ fn trial() -> impl Strategy<Value = Trial> {
 }
 
 fn dry_run() -> impl Strategy<Value = DryRun> {
-    let difference =
-        (any::<(u32, i64)>(), texts(), texts()).prop_map(|((partition, offset), running, tried)| {
-            Difference {
-                partition,
-                offset,
-                running,
-                tried,
-            }
-        });
+    let difference = (text(), any::<(u32, i64)>(), texts(), texts()).prop_map(
+        |(topic, (partition, offset), running, tried)| Difference {
+            topic,
+            partition,
+            offset,
+            running,
+            tried,
+        },
+    );
     let numbers = any::<[u64; 2]>();
     let differences = collection::vec(difference, 0..3);
     (
@@ -266,45 +266,52 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         text().prop_map(|reason| FlowState::Waiting { reason }),
         text().prop_map(|reason| FlowState::Paused { reason })
     ];
-    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 11]>(), flow_calls()).prop_map(
-        |(
-            partition,
-            [cursor, end, lag],
-            [
-                records_in,
-                records_out,
-                dropped,
-                errors,
-                guest_ns,
-                bytes_in,
-                bytes_out,
-                skipped,
-                dead_lettered,
-                rejected,
-                retried,
-            ],
-            calls,
-        )| {
-            FlowPartitionInfo {
-                partition,
-                cursor,
-                end,
-                lag,
-                records_in,
-                bytes_in,
-                bytes_out,
-                records_out,
-                dropped,
-                skipped,
-                dead_lettered,
-                rejected,
-                retried,
-                errors,
-                guest_ns,
+    let partition = (
+        any::<[u32; 2]>(),
+        any::<[i64; 3]>(),
+        any::<[u64; 11]>(),
+        flow_calls(),
+    )
+        .prop_map(
+            |(
+                [source, partition],
+                [cursor, end, lag],
+                [
+                    records_in,
+                    records_out,
+                    dropped,
+                    errors,
+                    guest_ns,
+                    bytes_in,
+                    bytes_out,
+                    skipped,
+                    dead_lettered,
+                    rejected,
+                    retried,
+                ],
                 calls,
-            }
-        },
-    );
+            )| {
+                FlowPartitionInfo {
+                    source,
+                    partition,
+                    cursor,
+                    end,
+                    lag,
+                    records_in,
+                    bytes_in,
+                    bytes_out,
+                    records_out,
+                    dropped,
+                    skipped,
+                    dead_lettered,
+                    rejected,
+                    retried,
+                    errors,
+                    guest_ns,
+                    calls,
+                }
+            },
+        );
     let place = (
         text(),
         any::<u32>(),
@@ -454,15 +461,22 @@ fn state_place() -> impl Strategy<Value = FlowStatePlace> {
 
 fn state_query() -> impl Strategy<Value = FlowStateQuery> {
     let narrow = (option::of(any::<u32>()), option::of(text()), octets());
-    (narrow, option::of(state_place()), any::<u32>()).prop_map(
-        |((partition, plugin, prefix), after, rows_max)| FlowStateQuery {
-            partition,
-            plugin,
-            prefix,
-            after,
-            rows_max,
-        },
+    (
+        narrow,
+        option::of(state_place()),
+        any::<u32>(),
+        option::of(text()),
     )
+        .prop_map(
+            |((partition, plugin, prefix), after, rows_max, topic)| FlowStateQuery {
+                topic,
+                partition,
+                plugin,
+                prefix,
+                after,
+                rows_max,
+            },
+        )
 }
 
 fn state_page() -> impl Strategy<Value = FlowStatePage> {

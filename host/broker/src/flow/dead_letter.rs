@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_batch::Batch;
 
 use crate::core::Core;
+use crate::flow::FlowSpec;
 use crate::flow::chain::FailedRecord;
 use crate::flow::collector::Collector;
 use crate::flow::policy::Verdict;
@@ -114,18 +115,28 @@ fn send_letters(
     Ok(())
 }
 
-/// Makes a flow's dead-letter topic, unless it is there: with as many partitions as the source has, and room for records a
-/// little larger than the source's.
+/// Makes a flow's dead-letter topic, unless it is there: with as many partitions as the largest of its sources has, and room for
+/// records a little larger than theirs.
 ///
 /// # Errors
 /// Those of making a topic.
-pub(crate) async fn make_topic(core: &Arc<Core>, flow: &str, source: &Topic) -> Result<(), BrokerError> {
+pub(crate) async fn make_topic(core: &Arc<Core>, flow: &FlowSpec) -> Result<(), BrokerError> {
     /// What the headers of a dead letter take, and more.
     const HEADERS_BYTES: usize = 64 * 1024;
-    let bytes_max = source.config().message_bytes_max.saturating_add(HEADERS_BYTES);
+    let sources: Vec<Topic> = flow
+        .shown_topics()
+        .iter()
+        .filter_map(|name| core.topic(name).ok())
+        .collect();
+    let partitions = sources.iter().map(Topic::partitions).max().unwrap_or(1);
+    let largest = sources
+        .iter()
+        .map(|source| source.config().message_bytes_max)
+        .max();
+    let bytes_max = largest.unwrap_or_default().saturating_add(HEADERS_BYTES);
     let bytes_max = bytes_max.min(core.limits.message_bytes_ceiling);
     let config = BTreeMap::from([("max.message.bytes".to_owned(), bytes_max.to_string())]);
-    match create_topic(core, &topic_name(flow), source.partitions(), config).await {
+    match create_topic(core, &topic_name(&flow.name), partitions, config).await {
         Err(error) if error.kind != ErrorKind::TopicAlreadyExists => Err(error),
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ use crate::flow::counters::Counters;
 use crate::flow::log::FlowLog;
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing;
-use crate::flow::{FlowSpec, FlowStatus, Mode, Pause};
+use crate::flow::{FlowSpec, FlowStatus, Lane, Pause};
 use crate::ingest::Guard;
 use crate::meta::FlowRow;
 
@@ -22,8 +22,8 @@ pub(crate) struct Flow {
     status: watch::Sender<FlowStatus>,
     /// What it has done and taken.
     metrics: Arc<FlowMetrics>,
-    /// Source partitions in which it waits for something, and for what.
-    waiting: Mutex<BTreeMap<u32, String>>,
+    /// Where it waits for something, and for what.
+    waiting: Mutex<BTreeMap<Lane, String>>,
     /// Of its producer, for a flow with a schedule.
     producing: Arc<producing::Counters>,
     log: Arc<FlowLog>,
@@ -43,8 +43,8 @@ impl Flow {
     pub(crate) fn new(row: FlowRow, log: FlowLog) -> Self {
         let status = row.pause.clone().map_or(FlowStatus::Starting, FlowStatus::Paused);
         let status = watch::Sender::new(status);
-        let guard = (row.spec.mode == Mode::Ingest).then(|| {
-            let (name, topic) = (row.spec.name.clone(), row.spec.shown_topic().to_owned());
+        let guard = row.spec.guarded_topic().map(|topic| {
+            let (name, topic) = (row.spec.name.clone(), topic.to_owned());
             Arc::new(Guard::new(name, topic, status.subscribe()))
         });
         Self {
@@ -122,23 +122,23 @@ impl Flow {
         });
     }
 
-    /// In one of its source partitions it has to wait.
-    pub(crate) fn waits(&self, partition: u32, reason: String) {
+    /// In one of its lanes it has to wait.
+    pub(crate) fn waits(&self, lane: Lane, reason: String) {
         let mut waiting = lock(&self.waiting);
-        waiting.insert(partition, reason);
+        waiting.insert(lane, reason);
         self.show_waiting(&waiting);
     }
 
-    /// In one of its source partitions it gets on.
-    pub(crate) fn works(&self, partition: u32) {
+    /// In one of its lanes it gets on.
+    pub(crate) fn works(&self, lane: Lane) {
         let mut waiting = lock(&self.waiting);
-        if waiting.remove(&partition).is_some() {
+        if waiting.remove(&lane).is_some() {
             self.show_waiting(&waiting);
         }
     }
 
     /// A flow that is paused meanwhile stays so.
-    fn show_waiting(&self, waiting: &BTreeMap<u32, String>) {
+    fn show_waiting(&self, waiting: &BTreeMap<Lane, String>) {
         let shown = waiting
             .first_key_value()
             .map_or(FlowStatus::Running, |(_, reason)| {
@@ -160,9 +160,9 @@ impl Flow {
         self.set_status(pause.map_or(FlowStatus::Starting, FlowStatus::Paused));
     }
 
-    /// The counters for a source partition.
-    pub(crate) fn counters(&self, partition: u32) -> Arc<Counters> {
-        self.metrics.partition(partition)
+    /// The counters for a lane.
+    pub(crate) fn counters(&self, lane: Lane) -> Arc<Counters> {
+        self.metrics.lane(lane)
     }
 
     /// What it and its plugins have done and taken.

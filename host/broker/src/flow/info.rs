@@ -17,7 +17,7 @@ pub struct FlowInfo {
     pub status: FlowStatus,
     /// The topic that records go to which its plugins cannot handle, once there is one.
     pub dead_letter: Option<String>,
-    /// Its progress in every partition of the source topic, or of the topic that an ingest flow guards.
+    /// Its progress in every partition of its sources, or of the topic that an ingest flow guards.
     pub partitions: Vec<FlowPartitionInfo>,
     /// The progress of its producer, for a flow with a schedule.
     pub producing: Option<FlowProducingInfo>,
@@ -27,10 +27,12 @@ pub struct FlowInfo {
     pub log: Vec<String>,
 }
 
-/// A flow's progress in one partition of its source. Counters start at zero with the broker and when the flow is
+/// A flow's progress in one partition of one of its sources. Counters start at zero with the broker and when the flow is
 /// resumed they go on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct FlowPartitionInfo {
+    /// The source's place in [`FlowSpec::from`]; 0 for an ingest flow.
+    pub source: u32,
     /// The source partition's index.
     pub partition: u32,
     /// The next offset to be processed: the outputs of everything below are committed.

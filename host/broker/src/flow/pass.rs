@@ -16,6 +16,7 @@ use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
 use crate::flow::dead_letter;
 use crate::flow::failure::{Failure, sample};
+use crate::flow::lane::Lane;
 use crate::flow::policy::{FailuresInRow, Outcome, Policy, Rules, Verdict};
 use crate::flow::state::SharedState;
 use crate::flow::work::FlowWork;
@@ -30,7 +31,8 @@ pub(crate) struct Pass {
     pub(crate) work: Arc<FlowWork>,
     pub(crate) source: Partition,
     /// The name of the source topic.
-    pub(crate) topic: String,
+    pub(crate) topic: Arc<str>,
+    pub(crate) lane: Lane,
     /// The first source offset that is not yet done.
     pub(crate) from: i64,
     /// Most bytes of source batches.
@@ -118,8 +120,8 @@ impl Pass {
                 return self.nothing(PassFailure::Guest(failure));
             }
         };
-        chain.at_partition(self.source.id().index);
-        chain.count_in(self.work.counters(self.source.id().index));
+        chain.at_source(&self.topic, self.lane.partition);
+        chain.count_in(self.work.counters(self.lane));
         if let Some(state) = &self.state {
             state.lock().begin_pass(self.in_flight);
         }
@@ -317,7 +319,7 @@ impl Pass {
         let place = dead_letter::Place {
             flow: self.work.flow(),
             topic: &self.topic,
-            partition: self.source.id().index,
+            partition: self.lane.partition,
         };
         dead_letter::send(&place, batch, &made.failed, &mut self.collector).map_err(Halt::Lost)
     }

@@ -1,4 +1,4 @@
-//! Runs a flow over one source partition.
+//! Runs a flow over one lane: one partition of one of its sources.
 
 mod drive;
 
@@ -22,11 +22,11 @@ use crate::flow::retries::Retries;
 use crate::flow::sinks::{shape, sink};
 use crate::flow::state::{PartitionState, SharedState, StateKeys};
 use crate::flow::work::FlowWork;
-use crate::flow::{Flow, Pause, Place};
+use crate::flow::{Flow, Lane, Pause, Place};
 use crate::topic::{Durability, TopicState, log_durability};
 use drive::Drive;
 
-/// One flow over one source partition: reads, has the plugins run, commits, from the cursor on until it is stopped.
+/// One flow over one lane: reads, has the plugins run, commits, from the cursor on until it is stopped.
 ///
 /// The next pass runs while the entries of the ones before are on their way to the disk; how many of them is bounded. No
 /// guest code runs here, and nothing that blocks.
@@ -36,7 +36,7 @@ pub(crate) struct Runner {
     pub(crate) work: Arc<FlowWork>,
     pub(crate) source: Topic,
     pub(crate) sinks: Vec<Topic>,
-    pub(crate) partition: u32,
+    pub(crate) lane: Lane,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -59,7 +59,7 @@ enum Attempt {
 impl Runner {
     /// Runs until it is stopped (`None`), or until it cannot go on.
     pub(crate) async fn run(mut self) -> Option<Pause> {
-        let counters = self.flow.counters(self.partition);
+        let counters = self.flow.counters(self.lane);
         let mut backoff = Backoff::new();
         let mut retries = Retries::default();
         loop {
@@ -69,10 +69,8 @@ impl Runner {
                 Attempt::Reload => tokio::task::yield_now().await,
                 Attempt::Retry(reason) => {
                     counters.error();
-                    self.flow
-                        .log()
-                        .push("warn", &format!("partition {}: {reason}", self.partition));
-                    self.flow.waits(self.partition, reason);
+                    self.warn(&reason);
+                    self.flow.waits(self.lane, reason);
                     if counters.cursor() != cursor {
                         backoff.worked();
                     }
@@ -89,14 +87,14 @@ impl Runner {
                     };
                     let reason = format!("retry {retry} of {most}, at {place}: {reason}");
                     self.flow.log().push("warn", &reason);
-                    self.flow.waits(self.partition, reason);
+                    self.flow.waits(self.lane, reason);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = stopped(&mut self.stop) => return None,
                     }
                 }
                 Attempt::MakeDeadLetter => {
-                    let made = dead_letter::make_topic(&self.core, self.flow.name(), &self.source);
+                    let made = dead_letter::make_topic(&self.core, self.flow.spec());
                     let made = tokio::select! {
                         made = made => made,
                         // Whoever stops flows may be changing topics: then this waits for them, and they for this.
@@ -127,7 +125,7 @@ impl Runner {
     }
 
     async fn attempt(&mut self, counters: &Counters, given_up: Option<i64>) -> Attempt {
-        let source = match self.source.partition(self.partition) {
+        let source = match self.source.partition(self.lane.partition) {
             Ok(source) => source.log_partition().clone(),
             Err(_) => return self.topic_gone(),
         };
@@ -159,13 +157,13 @@ impl Runner {
             .zip(&shape)
             .map(|((t, s), shape)| sink(&log, t, s, *shape))
             .collect();
-        let idle_shard = sinks[0].shards[(self.partition % shape[0].partitions) as usize];
+        let idle_shard = sinks[0].shards[(self.lane.partition % shape[0].partitions) as usize];
         let relaxed = states
             .iter()
             .take(self.sinks.len())
             .all(|state| state.config.durability == Durability::Relaxed);
         let letters = dead_letter.and_then(|_| sinks.pop());
-        let mut collector = Collector::new(sinks, self.partition, recovery.applied.clone());
+        let mut collector = Collector::new(sinks, self.lane.partition, recovery.applied.clone());
         if let Some(letters) = letters {
             collector = collector.with_dead_letter(letters);
         }
@@ -173,7 +171,7 @@ impl Runner {
         let repeat_until = state.is_some().then_some(recovery.partly_until);
         let beginning = Beginning {
             source_topic: self.source.id(),
-            partition: self.partition,
+            lane: self.lane,
             flow: self.flow.id(),
             recovery,
             rows,
@@ -218,7 +216,7 @@ impl Runner {
     /// Reads the cursor rows of all shards: where to go on, the rows as they are, and whether they are ahead of the source.
     async fn recover(&self, source: &Partition) -> Result<(Recovery, Vec<Option<Vec<u8>>>, bool), Attempt> {
         let log = self.source.log().clone();
-        let key = cursor::key(self.flow.id(), self.partition);
+        let key = cursor::key(self.flow.id(), self.lane);
         let read = tokio::task::spawn_blocking(move || {
             (0..log.shards())
                 .map(|shard| log.kv_read(shard, &key))
@@ -237,18 +235,14 @@ impl Runner {
                 Attempt::Pause(reason.to_owned(), None)
             })?);
         }
-        let start = self.start();
+        let start = self.flow.row().start_of(self.lane, self.source.id());
         let mut recovery = Recovery::of(&decoded, self.source.id(), start);
         let (first, end) = (source.log_start_offset(), source.high_watermark());
         if recovery.position < first {
             let lost = first - recovery.position;
-            self.flow.log().push(
-                "warn",
-                &format!(
-                    "partition {}: {lost} records were deleted by retention before they were read",
-                    self.partition
-                ),
-            );
+            self.warn(&format!(
+                "{lost} records were deleted by retention before they were read"
+            ));
         }
         let rewound = recovery.is_ahead_of(end);
         recovery.clamp(first, end);
@@ -265,7 +259,7 @@ impl Runner {
         let keys = StateKeys {
             flow: self.flow.id(),
             topic: self.source.id(),
-            partition: self.partition,
+            partition: self.lane.partition,
         };
         let bytes_max = self.core.limits.flow_state_bytes_max;
         let open = move || PartitionState::open(log, shard, keys, bytes_max);
@@ -285,16 +279,14 @@ impl Runner {
         }
     }
 
-    /// Where the flow begins in this partition if it has no cursor there.
-    fn start(&self) -> i64 {
-        let row = self.flow.row();
-        if row.source_topic != self.source.id() {
-            return 0;
-        }
-        row.start_offsets
-            .get(self.partition as usize)
-            .copied()
-            .unwrap_or(0)
+    /// Says something about this lane in the flow's log.
+    fn warn(&self, what: &str) {
+        let partition = self.lane.partition;
+        let line = match self.flow.spec().from.len() {
+            1 => format!("partition {partition}: {what}"),
+            _ => format!("topic '{}' partition {partition}: {what}", self.source.name()),
+        };
+        self.flow.log().push("warn", &line);
     }
 
     fn append_failed(&self, error: AppendError) -> Attempt {
@@ -335,7 +327,7 @@ impl Runner {
     fn place(&self, offset: i64) -> Place {
         Place {
             topic: self.source.name().to_owned(),
-            partition: self.partition,
+            partition: self.lane.partition,
             offset,
             last_offset: None,
             plugin: None,

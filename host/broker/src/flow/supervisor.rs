@@ -15,10 +15,11 @@ use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing::{self, Producer};
 use crate::flow::runner::{Runner, gone_reason};
 use crate::flow::work::FlowWork;
-use crate::flow::{Flow, FlowSpec, FlowStatus, Mode, Pause};
+use crate::flow::{Flow, FlowSpec, FlowStatus, Lane, Mode, Pause};
 use crate::ingest;
 use crate::meta::{FlowRow, PluginRow};
 use crate::plugin::PluginRef;
+use crate::topic::TopicState;
 use crate::{BrokerError, ErrorKind, Topic};
 
 /// Starts `flow`: loads its plugins and runs it over all partitions of its source, until it is told to stop or fails.
@@ -64,14 +65,13 @@ impl Supervisor {
 
     /// Runs a flow between topics. Returns why it has to pause; `None` if it was told to stop.
     async fn stream(&mut self) -> Result<Option<Pause>, BrokerError> {
-        let (work, source, sinks) = self.prepare().await?;
-        Ok(self.watch_over(work, source, sinks).await)
+        let (work, sources, sinks) = self.prepare().await?;
+        Ok(self.watch_over(work, sources, sinks).await)
     }
 
     /// The same for a flow in front of a topic.
     async fn ingest(&mut self) -> Result<Option<Pause>, BrokerError> {
-        let spec = self.flow.spec();
-        let name = spec.shown_topic();
+        let name = self.flow.spec().guarded_topic().unwrap_or_default();
         let topic = self.core.topic(name);
         let topic = topic.map_err(|_| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name)))?;
         let work = Arc::new(load_for(&self.core, &self.flow).await?);
@@ -80,44 +80,57 @@ impl Supervisor {
     }
 
     /// Everything the runners need.
-    async fn prepare(&self) -> Result<(Arc<FlowWork>, Topic, Vec<Topic>), BrokerError> {
+    async fn prepare(&self) -> Result<(Arc<FlowWork>, Vec<Topic>, Vec<Topic>), BrokerError> {
+        let topics = |names: &[String]| -> Result<Vec<Topic>, BrokerError> {
+            let gone = |name: &str| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name));
+            let topics = names
+                .iter()
+                .map(|name| self.core.topic(name).map_err(|_| gone(name)));
+            topics.collect()
+        };
         let spec = self.flow.spec();
-        let gone = |name: &str| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name));
-        let source = self.core.topic(&spec.from).map_err(|_| gone(&spec.from))?;
-        let sinks = spec
-            .to
-            .iter()
-            .map(|name| self.core.topic(name).map_err(|_| gone(name)));
-        let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
+        let (sources, sinks) = (topics(&spec.from)?, topics(&spec.to)?);
         let work = load_for(&self.core, &self.flow).await?;
-        Ok((Arc::new(work), source, sinks))
+        Ok((Arc::new(work), sources, sinks))
     }
 
-    /// Runs the flow over all partitions of its source. Returns why it has to pause; `None` if it was told to stop.
-    async fn watch_over(&mut self, work: Arc<FlowWork>, source: Topic, sinks: Vec<Topic>) -> Option<Pause> {
+    /// Runs the flow over all partitions of its sources. Returns why it has to pause; `None` if it was told to stop.
+    async fn watch_over(
+        &mut self,
+        work: Arc<FlowWork>,
+        sources: Vec<Topic>,
+        sinks: Vec<Topic>,
+    ) -> Option<Pause> {
         // Runners stop when this is set, or when it is dropped.
         let (stop_runners, runners_stop) = watch::channel(false);
         let mut runners = JoinSet::new();
-        let mut source_state = source.watch();
-        let mut deleted = watch_deletions(sinks.iter().chain([&source]));
-        let mut partitions = 0;
+        let mut states: Vec<_> = sources.iter().map(Topic::watch).collect();
+        let mut deleted = watch_deletions(sinks.iter().chain(&sources));
+        // Partitions that have a runner, by source.
+        let mut begun = vec![0; sources.len()];
         let mut pause_reason: Option<Pause> = None;
         let mut stopping = false;
         self.flow.started();
         loop {
-            let wanted = source_state.borrow_and_update().partitions.len() as u32;
-            while partitions < wanted && !stopping {
-                let runner = Runner {
-                    core: Arc::clone(&self.core),
-                    flow: Arc::clone(&self.flow),
-                    work: Arc::clone(&work),
-                    source: source.clone(),
-                    sinks: sinks.clone(),
-                    partition: partitions,
-                    stop: runners_stop.clone(),
-                };
-                runners.spawn(runner.run());
-                partitions += 1;
+            for (index, source) in (0..).zip(&sources) {
+                let at = index as usize;
+                let wanted = states[at].borrow_and_update().partitions.len() as u32;
+                while begun[at] < wanted && !stopping {
+                    let runner = Runner {
+                        core: Arc::clone(&self.core),
+                        flow: Arc::clone(&self.flow),
+                        work: Arc::clone(&work),
+                        source: source.clone(),
+                        sinks: sinks.clone(),
+                        lane: Lane {
+                            source: index,
+                            partition: begun[at],
+                        },
+                        stop: runners_stop.clone(),
+                    };
+                    runners.spawn(runner.run());
+                    begun[at] += 1;
+                }
             }
             if stopping && runners.is_empty() {
                 return pause_reason;
@@ -138,8 +151,8 @@ impl Supervisor {
                 Some(gone) = deleted.join_next(), if !stopping => {
                     pause_reason.get_or_insert(pause(gone_reason(&gone.unwrap_or_default())));
                 }
-                changed = source_state.changed(), if !stopping => {
-                    if changed.is_ok() {
+                changed = any_changed(&mut states), if !stopping => {
+                    if changed {
                         continue;
                     }
                 }
@@ -179,6 +192,15 @@ impl Supervisor {
         }
         self.flow.set_pause(Some(pause));
     }
+}
+
+/// Waits until one of the topics changes; `false` if one of them is gone for good.
+async fn any_changed(states: &mut [watch::Receiver<Arc<TopicState>>]) -> bool {
+    if states.is_empty() {
+        return std::future::pending().await;
+    }
+    let changes = states.iter_mut().map(|state| Box::pin(state.changed()));
+    futures_util::future::select_all(changes).await.0.is_ok()
 }
 
 /// Tasks that end when a topic is deleted, with its name.

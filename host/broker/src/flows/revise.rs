@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{info, start_offset};
+use super::{info, shown, stored_progress};
 use crate::clock::now_ms;
 use crate::core::Core;
-use crate::flow::{self, Flow, REVISIONS_MAX};
+use crate::flow::{self, Flow, Lane, REVISIONS_MAX};
 use crate::meta::FlowRow;
-use crate::{Broker, BrokerError, ErrorKind, FlowChange, FlowInfo, FlowRevision, FlowSpec, Mode, ingest};
+use crate::{
+    Broker, BrokerError, ErrorKind, FlowChange, FlowInfo, FlowRevision, FlowSpec, Mode, Topic, ingest,
+};
 
 impl Broker {
     /// Has a flow run other versions of its plugins, or with other settings. What runs is stopped where a batch ends, and what
@@ -133,28 +135,32 @@ async fn store(
     spec: FlowSpec,
     back_to: Option<u32>,
 ) -> Result<FlowRow, BrokerError> {
-    let id = stopped.id;
+    let progress = stored_progress(core, stopped.id, stopped).await?;
     let mut from = Vec::new();
-    if let Ok(source) = core.topic(spec.shown_topic()) {
-        let source_topic = source.id();
-        let progress = core
-            .blocking(move |core| flow::stored_progress(core, id, source_topic))
-            .await?;
-        for partition in 0..source.partitions() {
-            let progress = progress.get(&partition);
+    for (index, source) in (0..).zip(shown(core, stopped)) {
+        let mut offsets = Vec::new();
+        for partition in 0..source.as_ref().map_or(0, Topic::partitions) {
+            let Some(source) = &source else { break };
+            let lane = Lane {
+                source: index,
+                partition,
+            };
+            let progress = progress.get(&lane);
             if progress.is_some_and(|progress| progress.partly) {
                 // What is missing must be made by what made the rest.
                 let message = format!(
-                    "the outputs of partition {partition} are stored in part: let the flow complete them, then try again"
+                    "the outputs of '{}' partition {partition} are stored in part: let the flow complete them, then try again",
+                    source.name()
                 );
                 return Err(BrokerError::new(ErrorKind::Storage, message));
             }
-            from.push(match (spec.mode, progress) {
+            offsets.push(match (spec.mode, progress) {
                 (Mode::Ingest, _) => source.partition(partition)?.high_watermark(),
                 (Mode::Stream, Some(progress)) => progress.position,
-                (Mode::Stream, None) => start_offset(stopped, source_topic, partition),
+                (Mode::Stream, None) => stopped.start_of(lane, source.id()),
             });
         }
+        from.push(offsets);
     }
     let mut row = stopped.clone();
     let last = row.revisions.last().map_or(1, |revision| revision.number);

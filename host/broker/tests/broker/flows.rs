@@ -8,6 +8,7 @@ mod logs;
 mod metrics;
 mod policies;
 mod producers;
+mod sources;
 mod stateful;
 mod versions;
 
@@ -188,7 +189,7 @@ async fn what_cannot_run_is_refused() {
         ),
         (
             FlowSpec {
-                from: "x".to_owned(),
+                from: vec!["x".to_owned()],
                 ..good()
             },
             ErrorKind::UnknownTopicOrPartition,

@@ -255,6 +255,7 @@ fn place(place: broker::Place) -> wire::FlowPlace {
 
 fn flow_partition(partition: broker::FlowPartitionInfo) -> wire::FlowPartitionInfo {
     wire::FlowPartitionInfo {
+        source: partition.source,
         partition: partition.partition,
         cursor: partition.cursor,
         end: partition.end,

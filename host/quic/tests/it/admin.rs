@@ -146,7 +146,7 @@ async fn plugins_and_flows_that_do_not_exist_are_errors() {
     }
     let spec = FlowSpec {
         name: "f".to_owned(),
-        from: "nobody".to_owned(),
+        from: vec!["nobody".to_owned()],
         schedule: None,
         plugins: vec!["p".to_owned()],
         to: vec!["nobody".to_owned()],

@@ -193,7 +193,7 @@ async fn with_flow(
         .await?;
     let spec = FlowSpec {
         name: name.clone(),
-        from: from.clone(),
+        from: vec![from.clone()],
         schedule: None,
         plugins: vec!["identity".to_owned()],
         to: vec![to.clone()],

@@ -19,6 +19,7 @@ use describe::describe;
 const EXAMPLES: &str = "\
 Examples:
   weir flow create keeper --plugin keep --from lines --to kept
+  weir flow create merge --plugin keep --from web --from mobile --to visits   # two sources, each from its earliest record on
   weir flow create clean --plugin lines-to-json --plugin json-filter@2 --from lines --to clean --set field=status
   weir flow create checked --mode ingest --plugin redact --to orders
   weir flow create ticks --plugin ticker --every 5s --to ticks
@@ -93,9 +94,9 @@ pub(super) struct Create {
     /// A plugin, the newest version or NAME@VERSION; repeated, they run one after the other in one pass
     #[arg(long = "plugin", value_name = "NAME[@V]", required = true)]
     plugins: Vec<String>,
-    /// The topic it reads; none for an ingest flow, and for a producer
+    /// The topic it reads; repeated for several, which it reads side by side. None for an ingest flow, and for a producer
     #[arg(long, value_name = "TOPIC", conflicts_with_all = ["every", "cron"])]
-    from: Option<String>,
+    from: Vec<String>,
     /// Poll a producer so often: 500ms, 5s, 10m, 1h
     #[arg(long, value_name = "TIME", value_parser = schedule::every, conflicts_with = "cron")]
     every: Option<u64>,
@@ -154,18 +155,15 @@ impl Create {
     fn into_spec(self) -> Result<FlowSpec, Failure> {
         let every = self.every.map(FlowSchedule::EveryMs);
         let schedule = every.or(self.cron.map(FlowSchedule::Cron));
-        let from = match (self.mode, self.from) {
-            (Mode::Stream, None) if schedule.is_none() => {
-                return Err(Failure::new(
-                    "a flow between topics needs a topic to read, and a producer a schedule",
-                    "give a topic with --from, a schedule with --every or --cron, or make it an ingest flow with --mode ingest",
-                ));
-            }
-            (_, from) => from.unwrap_or_default(),
-        };
+        if matches!(self.mode, Mode::Stream) && self.from.is_empty() && schedule.is_none() {
+            return Err(Failure::new(
+                "a flow between topics needs a topic to read, and a producer a schedule",
+                "give a topic with --from, a schedule with --every or --cron, or make it an ingest flow with --mode ingest",
+            ));
+        }
         Ok(FlowSpec {
             name: self.name,
-            from,
+            from: self.from,
             schedule,
             plugins: self.plugins,
             to: self.to,
@@ -319,7 +317,7 @@ fn route(spec: &FlowSpec) -> String {
     let from = match (spec.mode, &spec.schedule) {
         (FlowMode::Ingest, _) => "producers",
         (_, Some(schedule)) => &schedule::text(schedule),
-        _ => &spec.from,
+        _ => &spec.from.join(", "),
     };
     format!(
         "{from} -> {} -> {}",

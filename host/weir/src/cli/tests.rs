@@ -46,6 +46,7 @@ fn every_word_that_scripts_rely_on_is_understood() {
         "weir plugin describe n@1",
         "weir plugin delete n",
         "weir flow create f --plugin p@2 --plugin q --from a --to b --to c --set k=v --mode stream --on-error pause",
+        "weir flow create f --plugin p --from a --from b --to c",
         "weir flow create f --plugin p --every 5s --to b",
         "weir flow list",
         "weir flow describe f",

@@ -157,7 +157,7 @@ fn flow_spec() -> FlowSpec {
     ];
     FlowSpec {
         name: FLOW.to_owned(),
-        from: RAW.to_owned(),
+        from: vec![RAW.to_owned()],
         schedule: None,
         plugins: PLUGINS.map(str::to_owned).to_vec(),
         to: vec![LATE.to_owned()],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Start;
 use crate::admin::{FlowCalls, FlowGuestInfo};
@@ -12,9 +12,10 @@ use crate::admin::{FlowCalls, FlowGuestInfo};
 pub struct FlowSpec {
     /// Its name.
     pub name: String,
-    /// The topic it reads; empty for an ingest flow, which takes what producers send, and for a flow with a schedule.
-    #[serde(default)]
-    pub from: String,
+    /// The topics it reads, each for itself; empty for an ingest flow, which takes what producers send, and for a flow with a schedule.
+    /// A single name, as earlier releases send it, is read as well.
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub from: Vec<String>,
     /// When its producer is polled; none for a flow that reads a topic or guards one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<FlowSchedule>,
@@ -25,7 +26,7 @@ pub struct FlowSpec {
     /// Settings for the plugins.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
-    /// Where in the source topic it begins.
+    /// Where in each source it begins.
     #[serde(default)]
     pub start: Start,
     /// What happens when a plugin fails.
@@ -34,6 +35,20 @@ pub struct FlowSpec {
     /// When the plugins run.
     #[serde(default)]
     pub mode: FlowMode,
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Sources {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Sources::deserialize(deserializer)? {
+        Sources::One(topic) if topic.is_empty() => Vec::new(),
+        Sources::One(topic) => vec![topic],
+        Sources::Several(topics) => topics,
+    })
 }
 
 /// What to change about a flow. What is empty stays as it is; with nothing to change, every plugin goes to its newest version.
@@ -65,8 +80,8 @@ pub struct FlowRevision {
     pub on_error: OnError,
     /// When it took over, in milliseconds since 1970.
     pub since_ms: u64,
-    /// By source partition: the first offset that it processes.
-    pub from: Vec<i64>,
+    /// By source, in the order of [`FlowSpec::from`], then by partition: the first offset that it processes.
+    pub from: Vec<Vec<i64>>,
     /// The revision that it repeats, if it came about by going back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub back_to: Option<u32>,
@@ -138,7 +153,7 @@ pub struct FlowInfo {
     /// The topic of records that its plugins could not handle, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<String>,
-    /// The partitions of the source topic.
+    /// The partitions of its sources, or of the topic that an ingest flow guards.
     #[serde(default)]
     pub partitions: Vec<FlowPartitionInfo>,
     /// What its plugins have done and taken, by name; empty in a list.
@@ -220,10 +235,12 @@ pub struct FlowPlace {
     pub sample: Option<String>,
 }
 
-/// How far a flow is in one partition of its source topic. The counts begin when the broker starts.
+/// How far a flow is in one partition of one of its sources. The counts begin when the broker starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FlowPartitionInfo {
+    /// The source's place in [`FlowSpec::from`]; 0 for an ingest flow.
+    pub source: u32,
     /// The partition.
     pub partition: u32,
     /// Offset of the next record to be read.

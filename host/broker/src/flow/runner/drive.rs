@@ -1,4 +1,4 @@
-//! One attempt at running a flow over a source partition, from its cursor on.
+//! One attempt at running a flow over a lane, from its cursor on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,7 +76,7 @@ impl Drive<'_> {
             let waits = ending.is_none() && pass.is_none() && committer.window().has_room();
             if waits && committer.is_idle() {
                 // There is nothing to do: whatever it waited for is over.
-                self.runner.flow.works(self.runner.partition);
+                self.runner.flow.works(self.runner.lane);
             }
             tokio::select! {
                 biased;
@@ -98,7 +98,7 @@ impl Drive<'_> {
                 }
                 committed = committer.next_committed(self.counters), if !committer.is_idle() => {
                     match committed {
-                        Ok(()) => self.runner.flow.works(self.runner.partition),
+                        Ok(()) => self.runner.flow.works(self.runner.lane),
                         Err(error) => return self.runner.append_failed(error),
                     }
                 }
@@ -142,14 +142,15 @@ impl Drive<'_> {
         let pass = Pass {
             work: Arc::clone(&self.runner.work),
             source: self.source.clone(),
-            topic: self.runner.source.name().to_owned(),
+            topic: self.runner.source.name().into(),
+            lane: self.runner.lane,
             from,
             bytes_max: limits.flow_pass_bytes_max,
             unpacked_bytes_max: limits.unpacked_batch_bytes_max,
             policy: self.policy,
             failures,
             collector,
-            seed: Seed::new(self.runner.flow.id(), self.runner.partition),
+            seed: Seed::new(self.runner.flow.id(), self.runner.lane),
             state: self.state.clone(),
             in_flight,
             until: self.repeat_until.filter(|&until| from < until),

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) fn spec(name: &str, from: &str, plugins: &[&str], to: &str, config: &[(&str, &str)]) -> FlowSpec {
     FlowSpec {
         name: name.to_owned(),
-        from: from.to_owned(),
+        from: vec![from.to_owned()],
         schedule: None,
         plugins: plugins.iter().map(|plugin| (*plugin).to_owned()).collect(),
         to: vec![to.to_owned()],
