@@ -25,6 +25,7 @@
 
 mod backoff;
 mod bisect;
+mod bounded;
 mod calls;
 mod chain;
 mod check;
@@ -41,6 +42,7 @@ mod handle;
 mod histogram;
 mod info;
 mod lane;
+mod letters;
 mod lifecycle;
 mod log;
 pub(crate) mod log_topic;
@@ -63,9 +65,10 @@ mod window;
 mod work;
 
 pub(crate) use bisect::{Bisect, Culprit, bisect};
+pub use bounded::{Backfill, BoundedKind, FlowBounded, Replay, Until};
 pub use calls::{FlowCalls, FlowFaults};
 pub(crate) use chain::{Chain, ChainError, FailedRecord, Seed};
-pub(crate) use check::{check, check_change};
+pub(crate) use check::{check, check_bounded, check_change};
 pub(crate) use handle::Flow;
 pub use histogram::FlowHistogram;
 pub use info::{FlowInfo, FlowPartitionInfo};

@@ -1,5 +1,6 @@
 //! Making, showing, stopping and deleting flows.
 
+mod bounded;
 mod revise;
 
 use std::collections::HashMap;
@@ -10,8 +11,8 @@ use crate::core::Core;
 use crate::flow::{self, Flow, Lane, Progress};
 use crate::meta::{FlowRow, SourceRow};
 use crate::{
-    Broker, BrokerError, ErrorKind, FlowInfo, FlowPartitionInfo, FlowRevision, FlowSpec, FlowStatus, Mode,
-    Pause, Topic, ingest,
+    Broker, BrokerError, ErrorKind, FlowBounded, FlowInfo, FlowPartitionInfo, FlowRevision, FlowSpec,
+    FlowStatus, Mode, Pause, Topic, ingest,
 };
 
 impl Broker {
@@ -88,7 +89,7 @@ impl Broker {
     /// Has a flow go on from its cursor: what it stopped at is tried again. A flow that runs is left alone.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownFlow`], [`ErrorKind::InvalidFlow`] while one of its topics is missing;
+    /// [`ErrorKind::UnknownFlow`], [`ErrorKind::InvalidFlow`] while one of its topics is missing, and for a flow that is finished;
     /// [`ErrorKind::StorageFull`], [`ErrorKind::Storage`], [`ErrorKind::ShuttingDown`].
     pub async fn resume_flow(&self, name: &str) -> Result<FlowInfo, BrokerError> {
         let name = name.to_owned();
@@ -118,14 +119,28 @@ async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerErro
         for index in 0..source.partitions() {
             start.push(source.partition(index)?.resolve(spec.start).await?);
         }
-        let topic = source.id();
-        sources.push(SourceRow { topic, start });
+        sources.push(SourceRow {
+            topic: source.id(),
+            start,
+            end: Vec::new(),
+        });
     }
+    begin(core, spec, sources, None).await
+}
+
+/// Stores a flow that was checked, and starts it.
+async fn begin(
+    core: &Arc<Core>,
+    spec: FlowSpec,
+    sources: Vec<SourceRow>,
+    bounded: Option<FlowBounded>,
+) -> Result<FlowInfo, BrokerError> {
     let created_ms = now_ms();
     let from = sources.iter().map(|source| source.start.clone()).collect();
     let row = FlowRow {
         id: 0,
         sources,
+        bounded,
         revisions: vec![FlowRevision::of(&spec, 1, created_ms, from)],
         spec,
         created_ms,
@@ -150,10 +165,8 @@ async fn pause(core: &Arc<Core>, name: &str) -> Result<FlowInfo, BrokerError> {
     flow.stop().await;
     if flow.row().pause.is_none() {
         let pause = Pause {
-            reason: "paused on request".to_owned(),
             requested: true,
-            since_ms: now_ms(),
-            place: None,
+            ..Pause::because("paused on request")
         };
         let row = FlowRow {
             pause: Some(pause.clone()),
@@ -171,8 +184,14 @@ async fn pause(core: &Arc<Core>, name: &str) -> Result<FlowInfo, BrokerError> {
 
 async fn resume(core: &Arc<Core>, name: &str) -> Result<FlowInfo, BrokerError> {
     let flow = core.flow(name)?;
-    if flow.row().pause.is_none() {
+    let Some(pause) = flow.row().pause else {
         return info(core, &flow, true).await;
+    };
+    if pause.finished {
+        let message = format!(
+            "flow '{name}' is finished, there is nothing left for it to do: make another backfill or replay"
+        );
+        return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
     }
     let mut topics = flow.spec().topics();
     if let Some(missing) = topics.find(|name| core.topic(name).is_err()) {
@@ -239,6 +258,7 @@ pub(crate) async fn info(
     };
     Ok(FlowInfo {
         id: flow.id(),
+        bounded: row.bounded,
         spec: row.spec,
         created_ms: row.created_ms,
         revisions: if with_log {
@@ -247,7 +267,8 @@ pub(crate) async fn info(
             row.revisions.into_iter().next_back().into_iter().collect()
         },
         status: flow.status(),
-        dead_letter: Some(flow::dead_letter_topic(flow.name())).filter(|topic| core.topic(topic).is_ok()),
+        dead_letter: Some(flow::dead_letter_topic(flow.letters_of()))
+            .filter(|topic| core.topic(topic).is_ok()),
         partitions,
         producing,
         guests: if with_log {
@@ -275,6 +296,9 @@ async fn partitions(
                 source: index,
                 partition: partition.partition,
             };
+            if !row.has_work(lane, topic.id()) {
+                continue;
+            }
             let counters = flow.counters(lane);
             let cursor = match counters.cursor() {
                 Some(cursor) => cursor,
@@ -289,7 +313,14 @@ async fn partitions(
                     stored.get(&lane).map_or(start, |progress| progress.position)
                 }
             };
-            partitions.push(counters.info(lane, cursor, partition.high_watermark));
+            let until = row.end_of(lane, topic.id());
+            let end = until.map_or(partition.high_watermark, |until| {
+                until.min(partition.high_watermark)
+            });
+            partitions.push(FlowPartitionInfo {
+                until,
+                ..counters.info(lane, cursor, end)
+            });
         }
     }
     Ok(partitions)

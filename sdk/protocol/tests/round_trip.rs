@@ -6,14 +6,15 @@ use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
-    ErrorCode, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode,
-    FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState,
-    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, Frame, FrameDecoder,
-    FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe,
-    PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened,
-    RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start, SubscribeControl,
-    SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary,
-    Trial, WireError, encode_control, encode_control_into,
+    ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo,
+    FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowReplay,
+    FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery,
+    FlowStateRow, FlowStateTotals, FlowUntil, Frame, FrameDecoder, FrameHeader, FrameKind, FrameLimits,
+    Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN, PartitionInfo,
+    PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults,
+    RecordRun, RecordsHeader, Rejection, Start, SubscribeControl, SubscribeOpened, SubscribeProgress,
+    SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary, Trial, WireError, encode_control,
+    encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -122,6 +123,48 @@ fn flow_revision() -> impl Strategy<Value = FlowRevision> {
         from,
         back_to,
     })
+}
+
+fn flow_bounded() -> impl Strategy<Value = FlowBounded> {
+    let kind = proptest::sample::select(vec![
+        FlowBoundedKind::Backfill,
+        FlowBoundedKind::Letters,
+        FlowBoundedKind::Range,
+    ]);
+    (text(), kind).prop_map(|(of, kind)| FlowBounded { of, kind })
+}
+
+fn flow_backfill() -> impl Strategy<Value = FlowBackfill> {
+    let until = prop_oneof![
+        Just(FlowUntil::Now),
+        any::<i64>().prop_map(FlowUntil::Offset),
+        any::<i64>().prop_map(FlowUntil::Time),
+    ];
+    (option::of(text()), start(), until, texts(), texts()).prop_map(|(name, start, until, plugins, to)| {
+        FlowBackfill {
+            name,
+            start,
+            until,
+            plugins,
+            to,
+        }
+    })
+}
+
+fn flow_replay() -> impl Strategy<Value = FlowReplay> {
+    let names = (option::of(text()), option::of(text()));
+    let range =
+        (names, any::<u32>(), any::<(i64, i64)>()).prop_map(|((topic, name), partition, (from, to))| {
+            FlowReplay::Range {
+                topic,
+                partition,
+                from,
+                to,
+                name,
+            }
+        });
+    let letters = option::of(start()).prop_map(|start| FlowReplay::Letters { start });
+    prop_oneof![letters, range]
 }
 
 fn flow_change() -> impl Strategy<Value = FlowChange> {
@@ -264,17 +307,18 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         Just(FlowState::Starting),
         Just(FlowState::Running),
         text().prop_map(|reason| FlowState::Waiting { reason }),
-        text().prop_map(|reason| FlowState::Paused { reason })
+        text().prop_map(|reason| FlowState::Paused { reason }),
+        text().prop_map(|reason| FlowState::Finished { reason })
     ];
     let partition = (
-        any::<[u32; 2]>(),
+        (any::<[u32; 2]>(), option::of(any::<i64>())),
         any::<[i64; 3]>(),
         any::<[u64; 11]>(),
         flow_calls(),
     )
         .prop_map(
             |(
-                [source, partition],
+                ([source, partition], until),
                 [cursor, end, lag],
                 [
                     records_in,
@@ -296,6 +340,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                     partition,
                     cursor,
                     end,
+                    until,
                     lag,
                     records_in,
                     bytes_in,
@@ -370,6 +415,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
             collection::vec(partition, 0..4),
             option::of(producing),
             collection::vec(flow_guest(), 0..3),
+            option::of(flow_bounded()),
         ),
     )
         .prop_map(
@@ -380,10 +426,11 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 (id, created_ms),
                 (log, revisions),
                 dead_letter,
-                (partitions, producing, guests),
+                (partitions, producing, guests, bounded),
             )| {
                 FlowInfo {
                     spec,
+                    bounded,
                     state,
                     stopped_at,
                     id,
@@ -546,6 +593,8 @@ fn request() -> impl Strategy<Value = AdminRequest> {
             }
         }),
         (text(), option::of(any::<u32>())).prop_map(|(name, to)| AdminRequest::RollbackFlow { name, to }),
+        (text(), flow_backfill()).prop_map(|(name, backfill)| AdminRequest::BackfillFlow { name, backfill }),
+        (text(), flow_replay()).prop_map(|(name, replay)| AdminRequest::ReplayFlow { name, replay }),
         (text(), state_query()).prop_map(|(name, query)| AdminRequest::FlowState { name, query }),
         Just(AdminRequest::DescribeBroker),
     ]

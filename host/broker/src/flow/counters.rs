@@ -101,6 +101,7 @@ impl Counters {
             partition: lane.partition,
             cursor,
             end,
+            until: None,
             lag: u64::try_from(end.saturating_sub(cursor)).unwrap_or(0),
             records_in: load(&self.records_in),
             bytes_in: load(&self.bytes_in),

@@ -14,12 +14,12 @@ use crate::flow::bisect::{Bisect, Culprit, bisect};
 use crate::flow::chain::{Chain, ChainError, FailedRecord, Made, Seed};
 use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
-use crate::flow::dead_letter;
 use crate::flow::failure::{Failure, sample};
 use crate::flow::lane::Lane;
 use crate::flow::policy::{FailuresInRow, Outcome, Policy, Rules, Verdict};
 use crate::flow::state::SharedState;
 use crate::flow::work::FlowWork;
+use crate::flow::{dead_letter, letters};
 
 /// A pass ends at the next batch after this time: other flows have their turn, and a flow that stops stops soon.
 const SLICE: Duration = Duration::from_millis(100);
@@ -30,6 +30,10 @@ const AMPLIFICATION_MAX: usize = 4;
 pub(crate) struct Pass {
     pub(crate) work: Arc<FlowWork>,
     pub(crate) source: Partition,
+    /// The flow that dead letters are of.
+    pub(crate) flow: String,
+    /// Whether the source holds dead letters, and the plugins see what they were made of.
+    pub(crate) letters: bool,
     /// The name of the source topic.
     pub(crate) topic: Arc<str>,
     pub(crate) lane: Lane,
@@ -47,6 +51,8 @@ pub(crate) struct Pass {
     pub(crate) state: Option<SharedState>,
     /// Passes that are not committed yet.
     pub(crate) in_flight: usize,
+    /// Where the flow ends, if it does: a pass ends there too, even within a batch.
+    pub(crate) limit: Option<i64>,
     /// Where a pass ended that a crash cut short. This one, which repeats it, ends there too: what comes out of it must not differ.
     pub(crate) until: Option<i64>,
     /// Set when the pass is to end at the next batch.
@@ -191,7 +197,7 @@ impl Pass {
             if header.next_offset() <= self.from {
                 continue;
             }
-            if self.is_enough(end, began) {
+            if self.is_enough(end, began) || self.limit.is_some_and(|limit| end >= limit) {
                 break;
             }
             let first = header.base_offset.max(self.from);
@@ -203,13 +209,30 @@ impl Pass {
                     .decompress(&mut scratch, self.unpacked_bytes_max)
                     .map_err(bad)?,
             };
+            let as_they_were = if self.letters {
+                letters::as_they_were(&unpacked).map_err(bad)?
+            } else {
+                Vec::new()
+            };
+            let records = if self.letters {
+                Batch::parse_trusted(&as_they_were).map_err(bad)?
+            } else {
+                unpacked
+            };
             self.collector.begin_batch(batch.codec(), now_ms());
-            let skipped = usize::try_from(first - header.base_offset).unwrap_or(usize::MAX);
-            let range = skipped.min(unpacked.len())..unpacked.len();
+            let index_of = |offset: i64| {
+                let index = usize::try_from(offset - header.base_offset).unwrap_or(usize::MAX);
+                index.min(records.len())
+            };
+            let next = self
+                .limit
+                .map_or(header.next_offset(), |limit| limit.min(header.next_offset()));
+            let range = index_of(first)..index_of(next);
             let mut run = Run {
+                letters: self.letters.then_some(unpacked),
                 pass: self,
                 chain,
-                batch: unpacked,
+                batch: records,
                 stats,
                 began,
             };
@@ -217,7 +240,7 @@ impl Pass {
             stats.bytes_in += bytes.len() as u64;
             let offset_of = |index: usize| (header.base_offset + index as i64).min(header.next_offset());
             match halt {
-                None => end = header.next_offset(),
+                None => end = next,
                 Some(Halt::Enough(index)) => {
                     end = offset_of(index);
                     break;
@@ -229,7 +252,7 @@ impl Pass {
                         last_offset: None,
                         plugin: failed.plugin,
                         reason: failed.reason,
-                        sample: value_at(&unpacked, failed.index),
+                        sample: value_at(&records, failed.index),
                         verdict: failed.verdict,
                     };
                     return Err(Failed {
@@ -301,27 +324,39 @@ impl Pass {
         }
     }
 
-    /// Counts what came of a call and sends dead letters where they belong.
-    fn settle(&mut self, batch: Batch<'_>, made: Made, stats: &mut PassStats) -> Result<(), Halt> {
+    /// Counts what came of a call and sends dead letters where they belong. `letters` are what the records of the batch were made of,
+    /// if they were.
+    fn settle(
+        &mut self,
+        batch: Batch<'_>,
+        letters: Option<Batch<'_>>,
+        made: Made,
+        stats: &mut PassStats,
+    ) -> Result<(), Halt> {
         stats.records_in += made.stats.records;
         stats.dropped += made.stats.dropped;
         stats.guest_ns += made.stats.guest_ns;
-        let letters = made
+        let dead = made
             .failed
             .iter()
             .filter(|failed| failed.verdict == Verdict::DeadLetter)
             .count() as u64;
-        stats.dead_lettered += letters;
-        stats.skipped += made.failed.len() as u64 - letters;
-        if letters == 0 {
+        stats.dead_lettered += dead;
+        stats.skipped += made.failed.len() as u64 - dead;
+        if dead == 0 {
             return Ok(());
         }
         let place = dead_letter::Place {
-            flow: self.work.flow(),
+            flow: &self.flow,
             topic: &self.topic,
             partition: self.lane.partition,
         };
-        dead_letter::send(&place, batch, &made.failed, &mut self.collector).map_err(Halt::Lost)
+        let out = &mut self.collector;
+        let sent = match letters {
+            Some(letters) => letters::send_again(&place, letters, batch, &made.failed, out),
+            None => dead_letter::send(&place, batch, &made.failed, out),
+        };
+        sent.map_err(Halt::Lost)
     }
 
     fn nothing(mut self, failure: PassFailure) -> PassResult {
@@ -343,6 +378,8 @@ struct Run<'a> {
     pass: &'a mut Pass,
     chain: &'a mut Chain,
     batch: Batch<'a>,
+    /// The dead letters that the records were made of, if they were.
+    letters: Option<Batch<'a>>,
     stats: &'a mut PassStats,
     began: Instant,
 }
@@ -364,7 +401,7 @@ impl Bisect for Run<'_> {
         {
             Ok(made) => {
                 pass.failures.worked();
-                return pass.settle(self.batch, made, self.stats).map(Ok);
+                return pass.settle(self.batch, self.letters, made, self.stats).map(Ok);
             }
             Err(error) => error,
         };
@@ -388,7 +425,7 @@ impl Bisect for Run<'_> {
         let mut made = Made::default();
         made.stats.records = 1;
         made.failed.push(failed);
-        self.pass.settle(self.batch, made, self.stats)?;
+        self.pass.settle(self.batch, self.letters, made, self.stats)?;
         let next = self.batch.header().base_offset + index as i64 + 1;
         let until = self.pass.until;
         if until.map_or(self.began.elapsed() >= SLICE, |until| next >= until) {

@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use weir_log::{AppendError, Partition, ReadError};
 
 use crate::Topic;
-use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::backoff::Backoff;
 use crate::flow::collector::{Collector, Sink};
@@ -54,18 +53,31 @@ enum Attempt {
     MakeDeadLetter,
     /// Something failed that will fail again.
     Pause(String, Option<Place>),
+    /// The flow ends here, and everything before is done.
+    Finished,
+}
+
+/// How a runner ended.
+pub(crate) enum Ended {
+    /// It was told to, or the broker shuts down.
+    Stopped,
+    /// There is nothing left for it to do.
+    Finished,
+    /// It cannot go on.
+    Paused(Pause),
 }
 
 impl Runner {
-    /// Runs until it is stopped (`None`), or until it cannot go on.
-    pub(crate) async fn run(mut self) -> Option<Pause> {
+    /// Runs until it is stopped, until it has come to its end, or until it cannot go on.
+    pub(crate) async fn run(mut self) -> Ended {
         let counters = self.flow.counters(self.lane);
         let mut backoff = Backoff::new();
         let mut retries = Retries::default();
         loop {
             let cursor = counters.cursor();
             match self.attempt(&counters, retries.given_up).await {
-                Attempt::Stopped => return None,
+                Attempt::Stopped => return Ended::Stopped,
+                Attempt::Finished => return Ended::Finished,
                 Attempt::Reload => tokio::task::yield_now().await,
                 Attempt::Retry(reason) => {
                     counters.error();
@@ -76,7 +88,7 @@ impl Runner {
                     }
                     tokio::select! {
                         () = tokio::time::sleep(backoff.failed()) => {}
-                        () = stopped(&mut self.stop) => return None,
+                        () = stopped(&mut self.stop) => return Ended::Stopped,
                     }
                 }
                 Attempt::RetryRecord(place, reason) => {
@@ -90,34 +102,27 @@ impl Runner {
                     self.flow.waits(self.lane, reason);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
-                        () = stopped(&mut self.stop) => return None,
+                        () = stopped(&mut self.stop) => return Ended::Stopped,
                     }
                 }
                 Attempt::MakeDeadLetter => {
-                    let made = dead_letter::make_topic(&self.core, self.flow.spec());
+                    let made = dead_letter::make_topic(&self.core, &self.flow);
                     let made = tokio::select! {
                         made = made => made,
                         // Whoever stops flows may be changing topics: then this waits for them, and they for this.
-                        () = stopped(&mut self.stop) => return None,
+                        () = stopped(&mut self.stop) => return Ended::Stopped,
                     };
                     if let Err(error) = made {
                         counters.error();
                         let reason = format!("the dead-letter topic cannot be made: {error}");
-                        return Some(Pause {
-                            reason,
-                            requested: false,
-                            since_ms: now_ms(),
-                            place: None,
-                        });
+                        return Ended::Paused(Pause::because(reason));
                     }
                 }
                 Attempt::Pause(reason, place) => {
                     counters.error();
-                    return Some(Pause {
-                        reason,
-                        requested: false,
-                        since_ms: now_ms(),
+                    return Ended::Paused(Pause {
                         place,
+                        ..Pause::because(reason)
                     });
                 }
             }
@@ -134,6 +139,11 @@ impl Runner {
             Err(attempt) => return attempt,
         };
         counters.set_cursor(recovery.position);
+        let until = self.until(source.high_watermark());
+        // Rows that are ahead of the source are set right first.
+        if !rewound && until.is_some_and(|until| recovery.position >= until) {
+            return Attempt::Finished;
+        }
         let state = match self.open_state(&source).await {
             Ok(state) => state,
             Err(attempt) => return attempt,
@@ -143,7 +153,10 @@ impl Runner {
             return self.topic_gone();
         }
         let mut topics = self.sinks.clone();
-        let dead_letter = self.core.topic(&dead_letter::topic_name(self.flow.name())).ok();
+        let dead_letter = self
+            .core
+            .topic(&dead_letter::topic_name(self.flow.letters_of()))
+            .ok();
         if let Some(topic) = &dead_letter {
             states.push(topic.state());
             topics.push(topic.clone());
@@ -203,6 +216,7 @@ impl Runner {
             states,
             policy,
             reshaped_until,
+            until,
             repeat_until,
             state,
             stop_pass: Arc::default(),
@@ -240,6 +254,8 @@ impl Runner {
         let (first, end) = (source.log_start_offset(), source.high_watermark());
         if recovery.position < first {
             let lost = first - recovery.position;
+            let last = self.until(end).unwrap_or(first).min(first);
+            self.flow.lost(self.lane, recovery.position..last);
             self.warn(&format!(
                 "{lost} records were deleted by retention before they were read"
             ));
@@ -277,6 +293,13 @@ impl Runner {
             ReadError::Io { .. } => Attempt::Retry(reason),
             _ => Attempt::Pause(reason, None),
         }
+    }
+
+    /// Where the flow ends in this lane, if it does. It never waits for records: should a crash have taken some of its range, it
+    /// ends where the source does, which is at `end`.
+    fn until(&self, end: i64) -> Option<i64> {
+        let until = self.flow.row().end_of(self.lane, self.source.id());
+        until.map(|until| until.min(end))
     }
 
     /// Says something about this lane in the flow's log.

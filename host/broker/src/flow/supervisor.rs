@@ -7,13 +7,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use weir_runtime::Plugin;
 
-use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::handle::Running;
 use crate::flow::log::FlowLog;
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing::{self, Producer};
-use crate::flow::runner::{Runner, gone_reason};
+use crate::flow::runner::{Ended, Runner, gone_reason};
 use crate::flow::work::FlowWork;
 use crate::flow::{Flow, FlowSpec, FlowStatus, Lane, Mode, Pause};
 use crate::ingest;
@@ -90,11 +89,22 @@ impl Supervisor {
         };
         let spec = self.flow.spec();
         let (sources, sinks) = (topics(&spec.from)?, topics(&spec.to)?);
+        let row = self.flow.row();
+        let mut rows = row.sources.iter().zip(&sources);
+        let other = rows.find(|(row, source)| row.topic != source.id());
+        if let (Some(_), Some((_, source))) = (&row.bounded, other) {
+            let message = format!(
+                "topic '{}' was deleted and made anew: what this flow was to process is gone; delete the flow",
+                source.name()
+            );
+            return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
+        }
         let work = load_for(&self.core, &self.flow).await?;
         Ok((Arc::new(work), sources, sinks))
     }
 
-    /// Runs the flow over all partitions of its sources. Returns why it has to pause; `None` if it was told to stop.
+    /// Runs the flow over all partitions of its sources. Returns why it has to pause, or that it is finished; `None` if it was told to
+    /// stop.
     async fn watch_over(
         &mut self,
         work: Arc<FlowWork>,
@@ -108,6 +118,7 @@ impl Supervisor {
         let mut deleted = watch_deletions(sinks.iter().chain(&sources));
         // Partitions that have a runner, by source.
         let mut begun = vec![0; sources.len()];
+        let row = self.flow.row();
         let mut pause_reason: Option<Pause> = None;
         let mut stopping = false;
         self.flow.started();
@@ -116,36 +127,44 @@ impl Supervisor {
                 let at = index as usize;
                 let wanted = states[at].borrow_and_update().partitions.len() as u32;
                 while begun[at] < wanted && !stopping {
+                    let lane = Lane {
+                        source: index,
+                        partition: begun[at],
+                    };
+                    begun[at] += 1;
+                    if !row.has_work(lane, source.id()) {
+                        continue;
+                    }
                     let runner = Runner {
                         core: Arc::clone(&self.core),
                         flow: Arc::clone(&self.flow),
                         work: Arc::clone(&work),
                         source: source.clone(),
                         sinks: sinks.clone(),
-                        lane: Lane {
-                            source: index,
-                            partition: begun[at],
-                        },
+                        lane,
                         stop: runners_stop.clone(),
                     };
                     runners.spawn(runner.run());
-                    begun[at] += 1;
                 }
             }
             if stopping && runners.is_empty() {
                 return pause_reason;
             }
+            if row.bounded.is_some() && runners.is_empty() {
+                return Some(self.flow.finish());
+            }
             tokio::select! {
                 biased;
                 Some(ended) = runners.join_next(), if !runners.is_empty() => {
                     let ended = ended.unwrap_or_else(|error| {
-                        Some(pause(format!("the broker failed at this flow ({error}): see its log, then resume the flow")))
+                        let reason = format!("the broker failed at this flow ({error}): see its log, then resume the flow");
+                        Ended::Paused(Pause::because(reason))
                     });
                     match ended {
-                        Some(ended) => { pause_reason.get_or_insert(ended); }
+                        Ended::Paused(ended) => { pause_reason.get_or_insert(ended); }
                         // Its log closed: the broker shuts down.
-                        None if !stopping => {}
-                        None => continue,
+                        Ended::Stopped if !stopping => {}
+                        Ended::Stopped | Ended::Finished => continue,
                     }
                 }
                 Some(gone) = deleted.join_next(), if !stopping => {
@@ -171,10 +190,15 @@ impl Supervisor {
             .as_ref()
             .map(|place| format!(" at {place}"))
             .unwrap_or_default();
-        tracing::warn!(flow = self.flow.name(), "flow paused{place}: {}", pause.reason);
-        self.flow
-            .log()
-            .push("error", &format!("paused{place}: {}", pause.reason));
+        if pause.finished {
+            tracing::info!(flow = self.flow.name(), "flow {}", pause.reason);
+            self.flow.log().push("info", &pause.reason);
+        } else {
+            tracing::warn!(flow = self.flow.name(), "flow paused{place}: {}", pause.reason);
+            self.flow
+                .log()
+                .push("error", &format!("paused{place}: {}", pause.reason));
+        }
         let row = FlowRow {
             pause: Some(pause.clone()),
             ..self.flow.row()
@@ -219,12 +243,7 @@ pub(super) fn watch_deletions<'a>(topics: impl IntoIterator<Item = &'a Topic>) -
 }
 
 pub(super) fn pause(reason: String) -> Pause {
-    Pause {
-        reason,
-        requested: false,
-        since_ms: now_ms(),
-        place: None,
-    }
+    Pause::because(reason)
 }
 
 /// Loads the plugins of a flow that is to be, and sets them up once. What is returned keeps them loaded.

@@ -215,7 +215,7 @@ impl Lane {
     }
 
     async fn make_dead_letter(&mut self) -> Result<(), BrokerError> {
-        let made = dead_letter::make_topic(&self.core, self.flow.spec());
+        let made = dead_letter::make_topic(&self.core, &self.flow);
         let made = tokio::select! {
             made = made => Some(made),
             // Whoever stops flows may be changing topics: then this waits for them, and they for this.

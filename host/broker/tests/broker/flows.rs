@@ -1,5 +1,6 @@
 //! Flows: what they do, when they stop, and that they do it exactly once.
 
+mod bounded;
 mod dry_runs;
 mod errors;
 mod exactly_once;

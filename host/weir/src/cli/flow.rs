@@ -1,5 +1,6 @@
 //! `weir flow`.
 
+mod bounded;
 mod change;
 mod describe;
 mod dry_run;
@@ -30,6 +31,8 @@ Examples:
   weir flow upgrade keeper                          # every plugin at its newest version
   weir flow upgrade clean --plugin json-filter@1 --set field=code
   weir flow rollback clean
+  weir flow backfill clean --plugin json-filter@3 --to clean-anew   # what is there already, beside the running flow
+  weir flow replay clean                                            # its dead letters, once it can handle them
 
 A flow's outputs and its position are written as one: what it writes is there exactly once, whatever happens.
 A plugin that fails pauses its own flow; `weir flow describe` shows the reason, everything else goes on.
@@ -78,6 +81,15 @@ pub(super) enum Command {
         #[arg(long, value_name = "REVISION")]
         to: Option<u32>,
     },
+    /// Process what a flow's sources hold once more, up to an end, beside the running flow
+    ///
+    /// Makes a new flow with a position and state of its own, and the plugins, settings, policy and topics of the other one, or those
+    /// given.
+    #[command(after_help = bounded::BACKFILL_EXAMPLES)]
+    Backfill(bounded::Backfill),
+    /// Send a flow's dead letters, or some records that it has read, through its plugins once more
+    #[command(after_help = bounded::REPLAY_EXAMPLES)]
+    Replay(bounded::Replay),
     /// Show what the plugins of a flow remember
     State(state::Args),
     /// Delete a flow with what its plugins remember; what it wrote stays
@@ -247,6 +259,16 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let flow = admin.rollback_flow(&name, to).await?;
             output.answer(&view(&flow), || change::changed(&flow, before))
         }
+        Command::Backfill(args) => {
+            let of = args.flow.clone();
+            let flow = admin.backfill_flow(of, args.into_request()).await?;
+            output.answer(&view(&flow), || bounded::begun(&flow))
+        }
+        Command::Replay(args) => {
+            let of = args.flow.clone();
+            let flow = admin.replay_flow(of, args.into_request()).await?;
+            output.answer(&view(&flow), || bounded::begun(&flow))
+        }
         Command::State(args) => state::run(args, &admin, output).await,
         Command::Delete { name } => {
             admin.delete_flow(&name).await?;
@@ -266,6 +288,7 @@ fn state(flow: &FlowInfo) -> (&'static str, Option<&str>) {
         FlowState::Running => ("running", None),
         FlowState::Waiting { reason } => ("waiting", Some(reason)),
         FlowState::Paused { reason } => ("paused", Some(reason)),
+        FlowState::Finished { reason } => ("finished", Some(reason)),
         _ => ("unknown", None),
     }
 }
@@ -294,6 +317,7 @@ fn view(flow: &FlowInfo) -> Value {
     let mut view = json!(flow.spec);
     view["state"] = json!(state);
     view["reason"] = json!(reason);
+    view["bounded"] = json!(flow.bounded);
     view["stopped_at"] = json!(flow.stopped_at);
     view["created_ms"] = json!(flow.created_ms);
     view["revisions"] = json!(flow.revisions);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Start;
-use crate::admin::{FlowCalls, FlowGuestInfo};
+use crate::admin::{FlowBounded, FlowCalls, FlowGuestInfo};
 
 /// What a flow does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +133,9 @@ pub enum FlowMode {
 pub struct FlowInfo {
     /// What it does, with the plugins' versions.
     pub spec: FlowSpec,
+    /// What it was made for, if it comes to an end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounded: Option<FlowBounded>,
     /// Whether it runs.
     pub state: FlowState,
     /// The record at which a plugin failed, if that is why it does not run.
@@ -213,6 +216,12 @@ pub enum FlowState {
         #[serde(default)]
         reason: String,
     },
+    /// It has done all that it was made for.
+    Finished {
+        /// What that came to.
+        #[serde(default)]
+        reason: String,
+    },
 }
 
 /// The record, or the batch, at which a flow stopped.
@@ -245,8 +254,11 @@ pub struct FlowPartitionInfo {
     pub partition: u32,
     /// Offset of the next record to be read.
     pub cursor: i64,
-    /// Offset after the last committed record.
+    /// Offset after the last committed record, or where the flow ends if that is before it.
     pub end: i64,
+    /// Where a flow ends that comes to an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
     /// Records that wait: `end - cursor`.
     pub lag: i64,
     /// Records read.

@@ -66,12 +66,7 @@ impl Runner {
                 Attempt::Retry(reason) => reason,
                 Attempt::Pause(reason) => {
                     flow.producing().error();
-                    return Some(Pause {
-                        reason,
-                        requested: false,
-                        since_ms: now_ms(),
-                        place: None,
-                    });
+                    return Some(Pause::because(reason));
                 }
             };
             flow.producing().error();

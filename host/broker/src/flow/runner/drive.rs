@@ -30,6 +30,8 @@ pub(super) struct Drive<'a> {
     pub(super) policy: Policy,
     /// Set while outputs are spread as they were before a crash: then the sinks are looked at anew from here on.
     pub(super) reshaped_until: Option<i64>,
+    /// Where the flow ends, if it does.
+    pub(super) until: Option<i64>,
     /// Of a flow that keeps state: where the pass ended that a crash cut short.
     pub(super) repeat_until: Option<i64>,
     pub(super) state: Option<SharedState>,
@@ -55,6 +57,14 @@ impl Drive<'_> {
                 return self.runner.append_failed(error);
             }
             let end = *high_watermark.borrow_and_update();
+            let end = self.until.map_or(end, |until| until.min(end));
+            if ending.is_none()
+                && self
+                    .until
+                    .is_some_and(|until| committer.window().next_start() >= until)
+            {
+                ending = Some(Attempt::Finished);
+            }
             if ending.is_none() && pass.is_none() && committer.window().has_room() {
                 let from = committer.window().next_start();
                 if from < end
@@ -142,6 +152,7 @@ impl Drive<'_> {
         let pass = Pass {
             work: Arc::clone(&self.runner.work),
             source: self.source.clone(),
+            flow: self.runner.flow.letters_of().to_owned(),
             topic: self.runner.source.name().into(),
             lane: self.runner.lane,
             from,
@@ -153,6 +164,8 @@ impl Drive<'_> {
             seed: Seed::new(self.runner.flow.id(), self.runner.lane),
             state: self.state.clone(),
             in_flight,
+            letters: self.runner.flow.reads_letters(),
+            limit: self.until,
             until: self.repeat_until.filter(|&until| from < until),
             stop: Arc::clone(&self.stop_pass),
         };

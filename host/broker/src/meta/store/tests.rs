@@ -20,7 +20,9 @@ fn flow_row(name: &str) -> FlowRow {
         sources: vec![SourceRow {
             topic: 1,
             start: vec![0, 7],
+            end: Vec::new(),
         }],
+        bounded: None,
         pause: None,
         revisions: Vec::new(),
     }

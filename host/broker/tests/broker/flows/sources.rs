@@ -154,6 +154,8 @@ async fn state_is_kept_for_each_source() {
     wait_for_records(&broker, "b", 5).await;
     let counts = [1, 1, 2, 2, 3].map(|n| format!("{{\"key\":\"k\",\"count\":{n}}}"));
     assert_eq!(all_values(&broker, "b").await, counts);
+    // The state is written last.
+    broker.pause_flow("f").await.unwrap();
     let query = |topic: Option<&str>| FlowStateQuery {
         topic: topic.map(str::to_owned),
         rows_max: 10,

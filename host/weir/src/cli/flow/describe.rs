@@ -4,7 +4,7 @@ mod metrics;
 
 use weir_client::{FlowInfo, FlowPartitionInfo};
 
-use super::{change, on_error, route, schedule, state, table, total};
+use super::{bounded, change, on_error, route, schedule, state, table, total};
 
 /// All that there is to say of a flow.
 pub(super) fn describe(flow: &FlowInfo) -> String {
@@ -30,6 +30,9 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
         if let Some(sample) = &place.sample {
             text.push_str(&format!("the record: {sample}\n"));
         }
+    }
+    if let Some(bounded) = &flow.bounded {
+        text.push_str(&format!("comes to an end: {}\n", bounded::text(bounded)));
     }
     text.push_str(&format!("route: {}\n", route(&flow.spec)));
     if let Some(schedule) = &flow.spec.schedule {
