@@ -80,15 +80,8 @@ async fn topics(client: &Client, topics: &[(&str, u32)]) {
 
 fn spec(name: &str, from: &[&str], plugin: &str, to: &str) -> FlowSpec {
     FlowSpec {
-        name: name.to_owned(),
         from: from.iter().map(|&topic| topic.to_owned()).collect(),
-        schedule: None,
-        plugins: vec![plugin.to_owned()],
-        to: vec![to.to_owned()],
-        config: BTreeMap::new(),
-        start: Start::Earliest,
-        on_error: OnError::Pause,
-        mode: FlowMode::Stream,
+        ..FlowSpec::new(name, "", [plugin], [to])
     }
 }
 

@@ -126,7 +126,7 @@ pub use admin::{
     FlowBoundedKind, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode,
     FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowReplay, FlowRevision, FlowSchedule, FlowSpec,
     FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, FlowUntil,
-    OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary, Trial,
+    OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, TopicInfo, TopicSummary, Trial,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

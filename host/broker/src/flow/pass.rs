@@ -1,6 +1,7 @@
 //! One pass of a flow: some batches of a source partition, through the plugins, into batches for the sinks.
 
-use std::ops::Range;
+mod run;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use weir_batch::{Batch, Codec, iter_batches};
 use weir_log::{KvOp, Partition, ReadError};
 
 use crate::clock::now_ms;
-use crate::flow::bisect::{Bisect, Culprit, bisect};
-use crate::flow::chain::{Chain, ChainError, FailedRecord, Made, Seed};
+use crate::flow::bisect::{Culprit, bisect};
+use crate::flow::chain::{Chain, FailedRecord, Made, Seed};
 use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
 use crate::flow::failure::{Failure, sample};
@@ -20,6 +21,7 @@ use crate::flow::policy::{FailuresInRow, Outcome, Policy, Rules, Verdict};
 use crate::flow::state::SharedState;
 use crate::flow::work::FlowWork;
 use crate::flow::{dead_letter, letters};
+use run::Run;
 
 /// A pass ends at the next batch after this time: other flows have their turn, and a flow that stops stops soon.
 const SLICE: Duration = Duration::from_millis(100);
@@ -370,77 +372,6 @@ impl Pass {
             collector: self.collector,
             failure: Some(failure),
         }
-    }
-}
-
-/// The records of one source batch on their way through the chain.
-struct Run<'a> {
-    pass: &'a mut Pass,
-    chain: &'a mut Chain,
-    batch: Batch<'a>,
-    /// The dead letters that the records were made of, if they were.
-    letters: Option<Batch<'a>>,
-    stats: &'a mut PassStats,
-    began: Instant,
-}
-
-impl Bisect for Run<'_> {
-    type Halt = Halt;
-
-    fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, Halt> {
-        let pass = &mut *self.pass;
-        if let Some(state) = &pass.state {
-            let header = self.batch.header();
-            state
-                .lock()
-                .begin_run(header.base_timestamp.min(header.max_timestamp));
-        }
-        let error = match self
-            .chain
-            .run(self.batch, range, &pass.policy, &mut pass.collector)
-        {
-            Ok(made) => {
-                pass.failures.worked();
-                return pass.settle(self.batch, self.letters, made, self.stats).map(Ok);
-            }
-            Err(error) => error,
-        };
-        if let Some(state) = &pass.state {
-            let mut state = state.lock();
-            state.roll_back();
-            if let Some(fault) = state.take_fault() {
-                return Err(Halt::State(fault));
-            }
-        }
-        Ok(Err(error))
-    }
-
-    fn blame(&mut self, culprit: Culprit) -> Result<(), Halt> {
-        let index = culprit.index;
-        let failed = self.pass.judge(&self.batch, culprit);
-        let homeless = failed.verdict == Verdict::DeadLetter && !self.pass.collector.has_dead_letter();
-        if failed.verdict.stops() || homeless {
-            return Err(Halt::Failed(failed));
-        }
-        let mut made = Made::default();
-        made.stats.records = 1;
-        made.failed.push(failed);
-        self.pass.settle(self.batch, self.letters, made, self.stats)?;
-        let next = self.batch.header().base_offset + index as i64 + 1;
-        let until = self.pass.until;
-        if until.map_or(self.began.elapsed() >= SLICE, |until| next >= until) {
-            // Finding records that fail takes time: the others have their turn.
-            return Err(Halt::Enough(index + 1));
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self, record: FailedRecord) -> Halt {
-        Halt::Failed(record)
-    }
-
-    fn lost(&mut self, reason: String) -> Halt {
-        Halt::Lost(reason)
     }
 }
 

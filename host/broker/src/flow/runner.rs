@@ -21,7 +21,7 @@ use crate::flow::retries::Retries;
 use crate::flow::sinks::{shape, sink};
 use crate::flow::state::{PartitionState, SharedState, StateKeys};
 use crate::flow::work::FlowWork;
-use crate::flow::{Flow, Lane, Pause, Place};
+use crate::flow::{Flow, Lane, PartitionBy, Pause, Place};
 use crate::topic::{Durability, TopicState, log_durability};
 use drive::Drive;
 
@@ -177,6 +177,9 @@ impl Runner {
             .all(|state| state.config.durability == Durability::Relaxed);
         let letters = dead_letter.and_then(|_| sinks.pop());
         let mut collector = Collector::new(sinks, self.lane.partition, recovery.applied.clone());
+        if self.flow.spec().partition_by == PartitionBy::Source {
+            collector = collector.by_source();
+        }
         if let Some(letters) = letters {
             collector = collector.with_dead_letter(letters);
         }

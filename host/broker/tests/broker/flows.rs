@@ -7,6 +7,7 @@ mod exactly_once;
 mod lifecycle;
 mod logs;
 mod metrics;
+mod partitions;
 mod policies;
 mod producers;
 mod sources;

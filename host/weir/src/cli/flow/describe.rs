@@ -2,7 +2,7 @@
 
 mod metrics;
 
-use weir_client::{FlowInfo, FlowPartitionInfo};
+use weir_client::{FlowInfo, FlowPartitionInfo, PartitionBy};
 
 use super::{bounded, change, on_error, route, schedule, state, table, total};
 
@@ -43,6 +43,9 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
     }
     if flow.spec.schedule.is_none() {
         text.push_str(&format!("on error: {}\n", on_error(flow.spec.on_error)));
+    }
+    if flow.spec.partition_by == PartitionBy::Source {
+        text.push_str("partition by: source\n");
     }
     if let Some(topic) = &flow.dead_letter {
         text.push_str(&format!("dead letters: topic {topic}\n"));

@@ -75,10 +75,21 @@ async fn a_backfill_and_a_replay_come_out_once() {
     let (bad, good): (Vec<_>, Vec<_>) = source.iter().cloned().partition(|value| value.starts_with("bad"));
     wait_for_records(&broker, "b", good.len() as i64).await;
     wait_for_records(&broker, "f.dead-letter", bad.len() as i64).await;
+    // From now on only those of one partition fail.
     let change = FlowChange {
-        set: pairs(&[("at", "nothing")]),
+        set: pairs(&[("at", "bad-1")]),
         ..FlowChange::default()
     };
+    let still_bad: Vec<_> = bad
+        .iter()
+        .filter(|value| value.starts_with("bad-1"))
+        .cloned()
+        .collect();
+    let passes: Vec<_> = source
+        .iter()
+        .filter(|value| !value.starts_with("bad-1"))
+        .cloned()
+        .collect();
     broker.upgrade_flow("f", change).await.unwrap();
     let backfill = Backfill {
         plugins: vec!["identity".to_owned()],
@@ -111,7 +122,11 @@ async fn a_backfill_and_a_replay_come_out_once() {
     let broker = on_volume(folder.path(), &volume).await;
     finished(&broker, "f.backfill").await;
     finished(&broker, "f.replay").await;
-    assert_eq!(all_values(&broker, "c").await, source);
-    assert_eq!(all_values(&broker, "b").await, source);
+    assert_eq!(all_values(&broker, "c").await, passes);
+    assert_eq!(all_values(&broker, "f.backfill.dead-letter").await, still_bad);
+    assert_eq!(all_values(&broker, "b").await, passes);
+    let mut letters = [bad, still_bad].concat();
+    letters.sort();
+    assert_eq!(all_values(&broker, "f.dead-letter").await, letters);
     broker.shutdown().await;
 }
