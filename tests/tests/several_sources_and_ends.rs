@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use weir_client::{
-    Client, Consumer, Error, FlowBackfill, FlowChange, FlowInfo, FlowMode, FlowReplay, FlowSpec, FlowState,
-    NewTopic, OnError, Record, Start,
+    Client, Consumer, Error, FlowBackfill, FlowChange, FlowInfo, FlowReplay, FlowSpec, FlowState, NewTopic,
+    OnError, Record, Start,
 };
 use weir_tests::{BrokerCommand, BrokerProcess, Random};
 
