@@ -21,6 +21,7 @@ use weir_log::{KvOp, KvRange, Log, Partition, ReadError};
 use weir_runtime::CallError;
 
 use crate::core::Core;
+use crate::flow::Lane;
 use crate::flow::chain::{Chain, Seed, StageSchema};
 use crate::flow::state::{PartitionState, SchemaRow, SharedState, StateKeys};
 use crate::flow::work::FlowWork;
@@ -42,6 +43,7 @@ pub(crate) struct Migration {
     keys: StateKeys,
     /// What refusals call the partition.
     place: String,
+    seed: Seed,
     state: SharedState,
     /// What the plugins' clock shows.
     now_ms: i64,
@@ -50,6 +52,17 @@ pub(crate) struct Migration {
     /// Stages that were not looked at yet; none before the first turn.
     stages: Option<VecDeque<StageSchema>>,
     under_way: Option<UnderWay>,
+}
+
+/// What is processed of a source partition.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// The name of its topic.
+    pub(crate) topic: &'a str,
+    pub(crate) partition: &'a Partition,
+    pub(crate) lane: Lane,
+    /// Everything below is done.
+    pub(crate) position: i64,
 }
 
 /// A stage whose rows are migrated.
@@ -82,7 +95,7 @@ pub(crate) enum Fault {
 }
 
 impl Migration {
-    /// Looks at what `source` has up to `position`. `None` where nobody has ever spoken of versions. Blocks.
+    /// Looks at what there is of `source`. `None` where nobody has ever spoken of versions. Blocks.
     ///
     /// # Errors
     /// Those of [`PartitionState::open`].
@@ -90,12 +103,16 @@ impl Migration {
         log: &Log,
         work: &Arc<FlowWork>,
         flow: u32,
-        source: (&str, &Partition),
-        position: i64,
+        source: Source<'_>,
         bytes_max: u64,
         trial: bool,
     ) -> Result<Option<Self>, ReadError> {
-        let (topic, partition) = source;
+        let Source {
+            topic,
+            partition,
+            lane,
+            position,
+        } = source;
         let id = partition.id();
         let keys = StateKeys {
             flow,
@@ -113,6 +130,7 @@ impl Migration {
             shard,
             keys,
             place: format!("partition {} of topic '{topic}'", id.index),
+            seed: Seed::new(flow, lane),
             state: SharedState::new(state),
             now_ms: time_before(partition, position),
             trial,
@@ -151,7 +169,7 @@ impl Migration {
             Fault::Refused(format!("plugin {plugin} does not start: {error}"))
         };
         let mut chain = self.work.chain().map_err(does_not_start)?;
-        chain.begin_pass(Seed::new(self.keys.flow, self.keys.partition), Some(&self.state));
+        chain.begin_pass(self.seed, Some(&self.state));
         let turn = self.run_with(&mut chain);
         chain.end_pass();
         self.work.rest(chain);

@@ -1,5 +1,6 @@
 //! Flows: what they do, when they stop, and that they do it exactly once.
 
+mod bounded;
 mod dry_runs;
 mod errors;
 mod exactly_once;
@@ -10,6 +11,7 @@ mod partitions;
 mod policies;
 mod producers;
 mod schemas;
+mod sources;
 mod stateful;
 mod versions;
 mod windows;
@@ -191,7 +193,7 @@ async fn what_cannot_run_is_refused() {
         ),
         (
             FlowSpec {
-                from: "x".to_owned(),
+                from: vec!["x".to_owned()],
                 ..good()
             },
             ErrorKind::UnknownTopicOrPartition,

@@ -63,7 +63,7 @@ pub(super) fn plugin(plugin: broker::PluginInfo) -> wire::PluginInfo {
     }
 }
 
-fn unknown(what: &dyn std::fmt::Debug) -> BrokerError {
+pub(super) fn unknown(what: &dyn std::fmt::Debug) -> BrokerError {
     BrokerError::new(
         ErrorKind::InvalidFlow,
         format!("this broker does not know {what:?}"),
@@ -152,6 +152,9 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
         broker::FlowStatus::Starting => (wire::FlowState::Starting, None),
         broker::FlowStatus::Running => (wire::FlowState::Running, None),
         broker::FlowStatus::Waiting { reason } => (wire::FlowState::Waiting { reason }, None),
+        broker::FlowStatus::Paused(pause) if pause.finished => {
+            (wire::FlowState::Finished { reason: pause.reason }, None)
+        }
         broker::FlowStatus::Paused(pause) => (
             wire::FlowState::Paused { reason: pause.reason },
             pause.place.map(place),
@@ -159,6 +162,7 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
     };
     wire::FlowInfo {
         spec: wire_flow_spec(flow.spec),
+        bounded: flow.bounded.map(super::bounded::bounded),
         state,
         stopped_at,
         id: flow.id,
@@ -265,9 +269,11 @@ fn place(place: broker::Place) -> wire::FlowPlace {
 
 fn flow_partition(partition: broker::FlowPartitionInfo) -> wire::FlowPartitionInfo {
     wire::FlowPartitionInfo {
+        source: partition.source,
         partition: partition.partition,
         cursor: partition.cursor,
         end: partition.end,
+        until: partition.until,
         lag: i64::try_from(partition.lag).unwrap_or(i64::MAX),
         records_in: partition.records_in,
         bytes_in: partition.bytes_in,

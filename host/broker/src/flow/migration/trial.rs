@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Fault, Migration, Turn};
+use super::{Fault, Migration, Source, Turn};
 use crate::core::Core;
-use crate::flow;
+use crate::flow::Lane;
 use crate::flow::work::FlowWork;
 use crate::{BrokerError, ErrorKind, Topic};
 
 /// Nothing else can be changed in the broker meanwhile: what was not tried within this time is migrated untried.
 const TRIAL: Duration = Duration::from_secs(15);
 
-/// Tries whether the plugins of `work` take the state that a stopped flow has of `source`. Nothing is changed by it.
+/// Tries whether the plugins of `work` take the state that a stopped flow has in `places`: sources, lanes, and the offsets up to
+/// which they are processed. Nothing is changed by it.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidFlow`] with the words of the plugin that does not; [`ErrorKind::Storage`] when the state cannot be read.
@@ -20,28 +21,21 @@ pub(crate) async fn try_migration(
     core: &Arc<Core>,
     id: u32,
     work: &Arc<FlowWork>,
-    source: &Topic,
+    places: Vec<(Topic, Lane, i64)>,
 ) -> Result<(), BrokerError> {
-    if !work.is_stateful() {
-        return Ok(());
-    }
-    let topic = source.id();
-    let progress = core
-        .blocking(move |core| flow::stored_progress(core, id, topic))
-        .await?;
     let began = Instant::now();
-    for partition in 0..source.partitions() {
-        // Where nothing was processed there is no state.
-        let Some(progress) = progress.get(&partition) else {
-            continue;
-        };
-        let log_partition = source.partition(partition)?.log_partition().clone();
-        let (name, position, work) = (source.name().to_owned(), progress.position, Arc::clone(work));
+    for (topic, lane, position) in places {
+        let partition = topic.partition(lane.partition)?.log_partition().clone();
+        let work = Arc::clone(work);
         let open = core.blocking(move |core| {
+            let source = Source {
+                topic: topic.name(),
+                partition: &partition,
+                lane,
+                position,
+            };
             let bytes_max = core.limits.flow_state_bytes_max;
-            let source = (name.as_str(), &log_partition);
-            Migration::open(&core.log, &work, id, source, position, bytes_max, true)
-                .map_err(BrokerError::storage)
+            Migration::open(&core.log, &work, id, source, bytes_max, true).map_err(BrokerError::storage)
         });
         let Some(mut migration) = open.await? else {
             continue;

@@ -3,7 +3,7 @@
 use weir_log::{Durability, Entry, Partition};
 
 use super::{Attempt, Runner};
-use crate::flow::migration::{Fault, Migration, Turn};
+use crate::flow::migration::{Fault, Migration, Source, Turn};
 
 impl Runner {
     /// Has what is stored of the flow's state migrated, where it is of another version than the plugins know.
@@ -14,16 +14,15 @@ impl Runner {
         let (log, work, flow) = (self.source.log().clone(), self.work.clone(), self.flow.id());
         let (topic, partition) = (self.source.name().to_owned(), source.clone());
         let bytes_max = self.core.limits.flow_state_bytes_max;
+        let lane = self.lane;
         let open = move || {
-            Migration::open(
-                &log,
-                &work,
-                flow,
-                (&topic, &partition),
+            let source = Source {
+                topic: &topic,
+                partition: &partition,
+                lane,
                 position,
-                bytes_max,
-                false,
-            )
+            };
+            Migration::open(&log, &work, flow, source, bytes_max, false)
         };
         let mut migration = match tokio::task::spawn_blocking(open).await {
             Ok(Ok(Some(migration))) => migration,
@@ -44,7 +43,7 @@ impl Runner {
             let now = migration.shown();
             if let Some(now) = now.filter(|now| shown.as_ref() != Some(now)) {
                 self.flow.log().push("info", &now);
-                self.flow.waits(self.partition, now.clone());
+                self.flow.waits(self.lane, now.clone());
                 shown = Some(now);
             }
             match turn {
@@ -68,7 +67,7 @@ impl Runner {
             }
         }
         if shown.is_some() {
-            self.flow.works(self.partition);
+            self.flow.works(self.lane);
         }
         Ok(())
     }
