@@ -11,6 +11,12 @@ pub enum RuntimeError {
         /// In the engine's words.
         reason: String,
     },
+    /// Outbound HTTP cannot be set up.
+    #[error("plugins cannot call out over HTTP: {reason}")]
+    Http {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The folder of compiled plugins cannot be made or read.
     #[error("the folder of compiled plugins {} cannot be used: {source}", path.display())]
     Cache {
@@ -188,6 +194,9 @@ pub enum CallError {
         /// What the store of the state says.
         reason: String,
     },
+    /// The flow is being stopped while the guest waited for a host. What it had done is forgotten, and nothing is wrong with its records.
+    #[error("the call was ended: the flow is being stopped")]
+    Stopped,
     /// No instance could be made, and not through the plugin's code.
     #[error("the plugin cannot be started: {reason}")]
     Instantiate {

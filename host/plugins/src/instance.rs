@@ -16,7 +16,7 @@ use crate::output::{check_bitmap, check_frame};
 use crate::state::{Carried, HostState};
 use crate::trap::call_error;
 use crate::world::Form;
-use crate::{CallError, Kind, Limits, LogSink, Plugin, StateStore};
+use crate::{CallError, HttpAccess, Kind, Limits, LogSink, Plugin, StateStore};
 use live::Live;
 use poll::GuestPage;
 
@@ -56,6 +56,7 @@ pub struct Instance {
     outputs: Vec<String>,
     log: Arc<dyn LogSink>,
     limits: Limits,
+    http: Option<HttpAccess>,
     live: Option<Live>,
     stats: Stats,
     carried: Carried,
@@ -68,6 +69,9 @@ impl Instance {
         if plugin.imports_state() && !grants.state {
             return Err(CallError::NotGranted { interface: "state" });
         }
+        if plugin.imports_http() && grants.http.is_none() {
+            return Err(CallError::NotGranted { interface: "http" });
+        }
         let limits = options
             .limits
             .unwrap_or_else(|| plugin.inner.runtime.limits.clone());
@@ -77,6 +81,7 @@ impl Instance {
             outputs: options.outputs,
             log: options.log,
             limits,
+            http: grants.http,
             live: None,
             stats: Stats::default(),
             carried: Carried {
@@ -248,6 +253,7 @@ impl Instance {
         };
         let host = live.store.data_mut();
         host.begin_call(now_ms, seed);
+        host.enter(self.limits.deadline_ms);
         mem::swap(&mut host.carried, &mut self.carried);
         let started = Instant::now();
         let called = live.call(&self.plugin, self.limits.deadline_ms, call);

@@ -45,7 +45,7 @@ impl Instance {
         let runtime = Arc::clone(&self.plugin.inner.runtime);
         let mut store = Store::new(
             &runtime.engine,
-            HostState::new(self.limits.clone(), Arc::clone(&self.log)),
+            HostState::new(self.limits.clone(), Arc::clone(&self.log), self.http.clone()),
         );
         store.limiter(|state| state);
         if self.plugin.inner.form == Form::Typed {
