@@ -25,7 +25,7 @@
 
 mod backoff;
 mod bisect;
-mod calls;
+pub(crate) mod calls;
 mod chain;
 mod check;
 pub(crate) mod collector;
@@ -71,7 +71,7 @@ pub use info::{FlowInfo, FlowPartitionInfo};
 pub(crate) use lifecycle::{delete_cursors, start_all, stop_all, stored_cursors, stored_progress};
 pub(crate) use log::FlowLog;
 pub use metrics::FlowGuestInfo;
-pub(crate) use pool::FlowPool;
+pub(crate) use pool::{FlowPool, PoolBounds};
 pub use producing::FlowProducingInfo;
 pub(crate) use producing::info as producing_info;
 pub(crate) use revision::REVISIONS_MAX;

@@ -55,6 +55,8 @@ pub(crate) enum Fault {
     DeadLetter,
     Retry,
     Other,
+    /// The flow was stopped in the middle of the call: no record is to blame, and it is not counted.
+    Stopped,
 }
 
 impl FlowFaults {
@@ -68,6 +70,7 @@ impl FlowFaults {
             Fault::DeadLetter => &mut self.dead_letter,
             Fault::Retry => &mut self.retry,
             Fault::Other => &mut self.other,
+            Fault::Stopped => return,
         };
         *counter += 1;
     }
@@ -96,6 +99,7 @@ impl From<&CallError> for Fault {
             | CallError::CursorTooLarge { .. }
             | CallError::BadOutput { .. } => Self::Output,
             CallError::Poll { .. } => Self::Refused,
+            CallError::Stopped => Self::Stopped,
             CallError::Configure { .. }
             | CallError::NotGranted { .. }
             | CallError::State { .. }

@@ -11,6 +11,7 @@ use weir_log::{KvOp, Partition, ReadError};
 
 use crate::clock::now_ms;
 use crate::flow::bisect::{Bisect, Culprit, bisect};
+use crate::flow::calls::Fault;
 use crate::flow::chain::{Chain, ChainError, FailedRecord, Made, Seed};
 use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
@@ -350,6 +351,7 @@ impl Bisect for Run<'_> {
 
     fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, Halt> {
         let pass = &mut *self.pass;
+        let first = range.start;
         if let Some(state) = &pass.state {
             let header = self.batch.header();
             state
@@ -372,6 +374,13 @@ impl Bisect for Run<'_> {
             if let Some(fault) = state.take_fault() {
                 return Err(Halt::State(fault));
             }
+        }
+        if let ChainError::Call {
+            fault: Fault::Stopped, ..
+        } = error
+        {
+            // Nothing is known of these records, and nothing is said about them.
+            return Err(Halt::Enough(first));
         }
         Ok(Err(error))
     }

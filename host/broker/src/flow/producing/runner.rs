@@ -11,6 +11,7 @@ use crate::Topic;
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::backoff::Backoff;
+use crate::flow::calls::Fault;
 use crate::flow::producing::ledger::{Ledger, LedgerError};
 use crate::flow::producing::plugin::Producer;
 use crate::flow::producing::poll::{Pace, Poll, PollFailure, Polled};
@@ -118,6 +119,9 @@ impl Runner {
                     due_ms = now_ms();
                     continue;
                 }
+                Err(PollFailure::Failed {
+                    fault: Fault::Stopped, ..
+                }) => return Attempt::Stopped,
                 Err(PollFailure::Failed { reason, .. }) => {
                     counters.failed();
                     self.failures += 1;
