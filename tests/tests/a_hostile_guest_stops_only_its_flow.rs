@@ -37,18 +37,11 @@ const HOSTILE: &[(&str, &str)] = &[
 
 fn flow(name: &str, plugin: &str, to: &str, config: &[(&str, &str)]) -> FlowSpec {
     FlowSpec {
-        name: name.to_owned(),
-        from: "in".to_owned(),
-        schedule: None,
-        plugins: vec![plugin.to_owned()],
-        to: vec![to.to_owned()],
         config: config
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect::<BTreeMap<_, _>>(),
-        start: Start::Earliest,
-        on_error: weir_client::OnError::Pause,
-        mode: weir_client::FlowMode::Stream,
+        ..FlowSpec::new(name, "in", [plugin], [to])
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use weir_client::{Client, FlowChange, FlowMode, FlowSpec, NewTopic, OnError, Record, Start};
+use weir_client::{Client, FlowChange, FlowSpec, NewTopic, Record, Start};
 use weir_tests::{BrokerCommand, Random};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
@@ -18,17 +18,7 @@ const PARTITIONS: u32 = 2;
 const KILLS: u64 = 15;
 
 fn spec(name: &str, plugin: &str, from: &str, to: &str) -> FlowSpec {
-    FlowSpec {
-        name: name.to_owned(),
-        from: from.to_owned(),
-        plugins: vec![plugin.to_owned()],
-        to: vec![to.to_owned()],
-        config: BTreeMap::new(),
-        start: Start::Earliest,
-        on_error: OnError::Pause,
-        mode: FlowMode::Stream,
-        schedule: None,
-    }
+    FlowSpec::new(name, from, [plugin], [to])
 }
 
 /// Version 1 leaves a line as it is, version 2 makes `{"n":LINE}` of it.

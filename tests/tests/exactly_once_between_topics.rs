@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_client::{FlowMode, FlowSpec, NewTopic, OnError, Record, Start};
+use weir_client::{FlowSpec, NewTopic, Record, Start};
 use weir_tests::{BrokerCommand, Random};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
@@ -48,18 +48,11 @@ async fn run(shards: u16) {
     ];
     admin
         .create_flow(FlowSpec {
-            name: "copy".to_owned(),
-            from: "in".to_owned(),
-            schedule: None,
-            plugins: vec!["json-filter".to_owned(), "identity".to_owned()],
-            to: vec!["out".to_owned()],
             config: config
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect::<BTreeMap<_, _>>(),
-            start: Start::Earliest,
-            on_error: OnError::Pause,
-            mode: FlowMode::Stream,
+            ..FlowSpec::new("copy", "in", ["json-filter", "identity"], ["out"])
         })
         .await
         .unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use weir::Broker;
 use weir_client::{
-    Client, ErrorCode, FlowMode, FlowSpec, FlowState, NewTopic, OnError, Producer, Record, RecordFate, Start,
+    Client, ErrorCode, FlowMode, FlowSpec, FlowState, NewTopic, OnError, Producer, Record, RecordFate,
 };
 use weir_tests::BrokerCommand;
 
@@ -26,18 +26,13 @@ async fn soon<T>(step: impl Future<Output = T>) -> T {
 
 fn spec(plugin: &str, on_error: OnError, config: &[(&str, &str)]) -> FlowSpec {
     FlowSpec {
-        name: "guard".to_owned(),
-        from: String::new(),
-        schedule: None,
-        plugins: vec![plugin.to_owned()],
-        to: vec!["t".to_owned()],
         config: config
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect::<BTreeMap<_, _>>(),
-        start: Start::Earliest,
         on_error,
         mode: FlowMode::Ingest,
+        ..FlowSpec::new("guard", "", [plugin], ["t"])
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::process::Output;
 use std::time::Duration;
 
-use weir_client::{FlowMode, FlowSchedule, FlowSpec, NewTopic, OnError, Start};
+use weir_client::{FlowSchedule, FlowSpec, NewTopic, Start};
 use weir_tests::{BrokerCommand, BrokerProcess, Random};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
@@ -21,15 +21,9 @@ fn spec(settings: &[(&str, &str)]) -> FlowSpec {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     FlowSpec {
-        name: "ticks".to_owned(),
-        from: String::new(),
         schedule: Some(FlowSchedule::EveryMs(1)),
-        plugins: vec!["ticker".to_owned()],
-        to: vec!["out".to_owned()],
         config: settings.collect(),
-        start: Start::Earliest,
-        on_error: OnError::Pause,
-        mode: FlowMode::Stream,
+        ..FlowSpec::new("ticks", "", ["ticker"], ["out"])
     }
 }
 

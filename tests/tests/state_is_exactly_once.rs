@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_client::{Client, FlowMode, FlowSpec, FlowStateQuery, NewTopic, OnError, Record, Start};
+use weir_client::{Client, FlowSpec, FlowStateQuery, NewTopic, Record, Start};
 use weir_tests::{BrokerCommand, Random};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
@@ -50,17 +50,7 @@ async fn set_up(client: &Client) {
         .await
         .unwrap();
     admin
-        .create_flow(FlowSpec {
-            name: "count".to_owned(),
-            from: "in".to_owned(),
-            plugins: vec!["count-by-key".to_owned()],
-            to: vec!["out".to_owned()],
-            config: BTreeMap::new(),
-            start: Start::Earliest,
-            on_error: OnError::Pause,
-            mode: FlowMode::Stream,
-            schedule: None,
-        })
+        .create_flow(FlowSpec::new("count", "in", ["count-by-key"], ["out"]))
         .await
         .unwrap();
 }

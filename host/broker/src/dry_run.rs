@@ -16,7 +16,7 @@ use crate::flow::{self, FlowWork};
 use crate::plugin::PluginRef;
 use crate::{Broker, BrokerError, ErrorKind, FlowChange, FlowSpec};
 use compare::compare;
-use run::{BatchRun, Made, Stream};
+use run::{BatchRun, Made, Stream, TrialSink};
 
 /// Records that a dry run takes if nobody says how many.
 pub const DRY_RUN_RECORDS: u32 = 1_000;
@@ -216,7 +216,7 @@ async fn dry_run(
 /// A chain that is tried, and what came of it so far.
 struct Trier {
     work: Arc<FlowWork>,
-    sinks: Vec<(String, usize)>,
+    sinks: Vec<TrialSink>,
     trial: Trial,
 }
 
@@ -229,7 +229,11 @@ impl Trier {
         let mut sinks = Vec::new();
         for name in &spec.to {
             let topic = core.topic(name)?;
-            sinks.push((name.clone(), topic.state().config.message_bytes_max));
+            sinks.push(TrialSink {
+                name: name.clone(),
+                partitions: topic.partitions(),
+                message_bytes_max: topic.state().config.message_bytes_max,
+            });
         }
         Ok(Self {
             work: Arc::new(work),

@@ -77,7 +77,7 @@ pub(crate) use producing::info as producing_info;
 pub(crate) use revision::REVISIONS_MAX;
 pub use revision::{FlowChange, FlowRevision};
 pub(crate) use runner::gone_reason;
-pub use spec::{FlowSpec, Mode, OnError, Schedule};
+pub use spec::{FlowSpec, Mode, OnError, PartitionBy, Schedule};
 pub use state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
 pub(crate) use state::{StateOwner, delete_state, stage_labels};
 pub use status::{FlowStatus, Pause, Place};

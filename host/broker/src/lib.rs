@@ -55,7 +55,7 @@ pub use error::{BrokerError, ErrorKind};
 pub use flow::{FlowCalls, FlowFaults, FlowGuestInfo, FlowHistogram};
 pub use flow::{
     FlowChange, FlowInfo, FlowPartitionInfo, FlowProducingInfo, FlowRevision, FlowSpec, FlowStatus, Mode,
-    OnError, Pause, Place, Schedule,
+    OnError, PartitionBy, Pause, Place, Schedule,
 };
 pub use flow::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
 pub use folder::{DataFolder, FORMAT_VERSION};

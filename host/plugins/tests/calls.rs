@@ -42,6 +42,7 @@ fn identity_gives_back_every_record_to_the_byte() {
                 source,
                 timestamp_delta,
                 tail,
+                ..
             } = entry
             else {
                 panic!("{entry:?}")

@@ -8,6 +8,7 @@
 //! the source is partitioned by key, that is the count of the key.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use weir_plugin::{Config, Counters, Output, Record, Records, transform};
 
@@ -54,7 +55,7 @@ impl CountByKey {
         let key = record.key().unwrap_or_default();
         let count = self.counters.add(key, 1);
         if !self.per_batch {
-            write(&mut self.value, key, count);
+            write_count(&mut self.value, key, count);
             return out.create().key(key).value(&self.value).emit();
         }
         match self.counts.get_mut(key) {
@@ -66,17 +67,18 @@ impl CountByKey {
     /// Writes what a batch has counted.
     pub fn end(&mut self, out: &mut Output) {
         for (key, count) in &self.counts {
-            write(&mut self.value, key, *count);
+            write_count(&mut self.value, key, *count);
             out.create().key(key).value(&self.value).emit();
         }
     }
 }
 
-fn write(value: &mut Vec<u8>, key: &[u8], count: i64) {
+fn write_count(value: &mut Vec<u8>, key: &[u8], count: i64) {
     value.clear();
     value.extend_from_slice(b"{\"key\":");
     weir_json::write_string(value, key);
-    value.extend_from_slice(format!(",\"count\":{count}}}").as_bytes());
+    // Writing into a vector does not fail.
+    let _ = write!(value, ",\"count\":{count}}}");
 }
 
 transform!(

@@ -9,6 +9,7 @@
 //! | `configure-loop`, `configure-memory`, `configure-panic`, `configure-error` | the same before the first batch |
 //! | `frame-empty`, `frame-version`, `frame-count`, `frame-truncated`, `frame-source`, `frame-output`, `frame-tail`, `frame-trailing` | a frame that lies |
 //! | `fail`, `retry`, `dead-letter` | that outcome, for records whose value contains `at` (default: for all) |
+//! | `partition` | they go to partition `n`, or to the number of the one that they come from |
 //! | `grow` | keeps `n` bytes (default 1 MiB) more after each batch |
 
 use std::cell::RefCell;
@@ -85,6 +86,13 @@ impl Hostile {
             "fail" => return out.fail("told to fail"),
             "retry" => return out.retry("told to ask again"),
             "dead-letter" => return out.dead_letter("told to give up"),
+            "partition" => {
+                let draft = out.edit(record);
+                return match self.n {
+                    Some(n) => draft.partition(n as u32).emit(),
+                    None => draft.source_partition().emit(),
+                };
+            }
             "flood-records" => {
                 for _ in 0..self.n.unwrap_or(usize::MAX) {
                     out.forward(record);

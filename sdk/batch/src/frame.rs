@@ -5,6 +5,9 @@
 //!
 //! entry = [kind u8 = 0: emit][output uvarint][source index uvarint][timestamp delta zigzag varlong]
 //!         [tail length uvarint][tail]
+//!       | [kind u8 = 4: emit to a partition][output uvarint][source index uvarint]
+//!         [partition uvarint: 0 that of the source, n + 1 partition n][timestamp delta zigzag varlong]
+//!         [tail length uvarint][tail]
 //!       | [kind u8 = 1: dead-letter, 2: retry, 3: fail][source index uvarint][reason length uvarint][reason UTF-8]
 //! ```
 //!
@@ -22,7 +25,7 @@ mod reader;
 pub mod state;
 mod writer;
 
-pub use entry::Entry;
+pub use entry::{Entry, OutputPartition, Target};
 pub use error::FrameError;
 pub use reader::{Entries, Reader};
 pub use writer::Writer;
@@ -36,3 +39,4 @@ const EMIT: u8 = 0;
 const DEAD_LETTER: u8 = 1;
 const RETRY: u8 = 2;
 const FAIL: u8 = 3;
+const EMIT_TO: u8 = 4;

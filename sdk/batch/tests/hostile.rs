@@ -390,8 +390,13 @@ fn a_lie_in_a_frame_is_found() {
         FrameError::InvalidCount { count: 1 }
     );
     assert_eq!(
+        fault(&frame(&[&[5, 0, 0]])),
+        FrameError::UnknownKind { entry: 0, kind: 5 }
+    );
+    assert_eq!(
         fault(&frame(&[&[4, 0, 0]])),
-        FrameError::UnknownKind { entry: 0, kind: 4 }
+        FrameError::Truncated { entry: 0 },
+        "no partition"
     );
     assert_eq!(
         fault(&frame(&[&[1, 0, 0], &[2, 9, 1]])),

@@ -5,10 +5,17 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use weir_batch::frame::{Entry, Reader, Writer};
+use weir_batch::frame::{Entry, OutputPartition, Reader, Target, Writer};
 use weir_batch::{Batch, BatchBuilder, BatchError, Codec, Tail, iter_batches, set_base_offset, set_producer};
 
 const LIMIT: usize = 1 << 16;
+
+/// What a record of a frame can say about its partition.
+const PARTITIONS: [OutputPartition; 3] = [
+    OutputPartition::Source,
+    OutputPartition::Index(0),
+    OutputPartition::Index(u32::MAX - 1),
+];
 
 #[derive(Clone, Debug)]
 struct Content {
@@ -217,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn frames_are_read_as_written(contents in vec((content(), 0..3u32, 0..100u32, 0..4u8), 0..30)) {
+    fn frames_are_read_as_written(contents in vec((content(), 0..3u32, 0..100u32, 0..7u8), 0..30)) {
         let mut writer = Writer::new(Vec::new());
         for (content, output, source, kind) in &contents {
             match kind {
@@ -226,7 +233,11 @@ proptest! {
                 }),
                 1 => writer.dead_letter(*source, "dead"),
                 2 => writer.retry(*source, ""),
-                _ => writer.fail(*source, "f\u{fc}r immer"),
+                3 => writer.fail(*source, "f\u{fc}r immer"),
+                _ => content.with_parts(|key, value, headers| {
+                    let target = Target { output: *output, partition: PARTITIONS[usize::from(*kind) - 4] };
+                    writer.emit_to(target, *source, content.timestamp, key, value, headers)
+                }),
             }
             .unwrap();
         }
@@ -235,11 +246,17 @@ proptest! {
         let reader = Reader::new(&bytes, 100, 3).unwrap();
         prop_assert_eq!(reader.len(), contents.len());
         prop_assert_eq!(reader.entries().len(), contents.len());
+        prop_assert_eq!(reader.placed(), contents.iter().filter(|(.., kind)| *kind > 3).count());
         for (entry, (content, output, source, kind)) in reader.entries().zip(&contents) {
             prop_assert_eq!(entry.source(), *source);
             match entry {
-                Entry::Emit { output: to, timestamp_delta, tail, .. } => {
-                    prop_assert_eq!((*kind, to, timestamp_delta), (0, *output, content.timestamp));
+                Entry::Emit { output: to, timestamp_delta, tail, partition, .. } => {
+                    prop_assert_eq!((to, timestamp_delta), (*output, content.timestamp));
+                    let written = match *kind {
+                        0 => OutputPartition::Unchosen,
+                        kind => PARTITIONS[usize::from(kind) - 4],
+                    };
+                    prop_assert_eq!(partition, written);
                     prop_assert!(content.is(tail));
                 }
                 Entry::DeadLetter { reason, .. } => prop_assert_eq!((*kind, reason), (1, "dead")),

@@ -100,6 +100,6 @@ pub use weir_protocol::{
     BrokerInfo, Difference, DryRun, DryRunFailure, ErrorCode, FlowCalls, FlowChange, FlowFaults,
     FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowProducingInfo, FlowRevision,
     FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow,
-    FlowStateTotals, OnError, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, Trial,
-    WireError,
+    FlowStateTotals, OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo,
+    TopicSummary, Trial, WireError,
 };

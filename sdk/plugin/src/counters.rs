@@ -42,9 +42,8 @@ impl Counters {
     ///
     /// When the plugin has stored something else there.
     pub fn add(&mut self, key: &[u8], by: i64) -> i64 {
-        let sum = self.get(key).saturating_add(by);
-        self.set(key, sum);
-        sum
+        let add = |value: Option<&[u8]>| number(value).saturating_add(by).to_le_bytes();
+        i64::from_le_bytes(self.state.update(self.keys.of(key), add))
     }
 
     /// Sets the number of `key`.
@@ -59,8 +58,7 @@ impl Counters {
 
     /// Fetches the numbers of `keys` in one call of the host, see [`State::prefetch`].
     pub fn prefetch<K: AsRef<[u8]>>(&mut self, keys: impl IntoIterator<Item = K>) {
-        let keys = keys.into_iter().map(|key| self.keys.owned(key.as_ref()));
-        self.state.prefetch(keys);
+        self.state.prefetch_named(&mut self.keys, keys);
     }
 }
 

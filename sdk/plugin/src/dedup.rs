@@ -43,8 +43,7 @@ impl Dedup {
 
     /// Fetches what is known of `ids` in one call of the host, see [`State::prefetch`].
     pub fn prefetch<K: AsRef<[u8]>>(&mut self, ids: impl IntoIterator<Item = K>) {
-        let keys = ids.into_iter().map(|id| self.keys.owned(id.as_ref()));
-        self.state.prefetch(keys);
+        self.state.prefetch_named(&mut self.keys, ids);
     }
 }
 

@@ -1,4 +1,4 @@
-use weir_batch::frame::Writer;
+use weir_batch::frame::{OutputPartition, Target, Writer};
 use weir_batch::{Batch, Headers, Record};
 
 use crate::config::find_output;
@@ -52,6 +52,7 @@ impl Output {
             timestamp: record.timestamp(),
             out: self,
             output: Some(0),
+            partition: OutputPartition::Unchosen,
             key: record.key(),
             value: record.value(),
             kept: Some(record.headers()),
@@ -66,6 +67,7 @@ impl Output {
             timestamp: self.source_timestamp,
             out: self,
             output: Some(0),
+            partition: OutputPartition::Unchosen,
             key: None,
             value: None,
             kept: None,
@@ -150,6 +152,7 @@ impl Output {
 pub struct Draft<'a> {
     out: &'a mut Output,
     output: Option<u32>,
+    partition: OutputPartition,
     timestamp: i64,
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
@@ -223,6 +226,22 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// Sends it to this partition of its output, from 0, instead of the one that its key stands for. Where the topic has none of that
+    /// number, the record it is made from fails. On ingest, and where a later transform of the flow chooses, it is without meaning.
+    #[inline]
+    pub fn partition(mut self, partition: u32) -> Self {
+        self.partition = OutputPartition::Index(partition);
+        self
+    }
+
+    /// Sends it to the partition of its output with the number of the one that the record comes from (modulo their number) instead of the
+    /// one that its key stands for.
+    #[inline]
+    pub fn source_partition(mut self) -> Self {
+        self.partition = OutputPartition::Source;
+        self
+    }
+
     /// Writes it.
     #[inline]
     pub fn emit(mut self) {
@@ -235,10 +254,14 @@ impl<'a> Draft<'a> {
             self.added.splice(0..0, kept);
         }
         let delta = self.timestamp.wrapping_sub(self.out.base_timestamp);
-        let written = self
-            .out
-            .writer
-            .emit(output, self.out.source, delta, self.key, self.value, &self.added);
+        let target = Target {
+            output,
+            partition: self.partition,
+        };
+        let written =
+            self.out
+                .writer
+                .emit_to(target, self.out.source, delta, self.key, self.value, &self.added);
         if written.is_err() {
             self.out.too_large();
         }

@@ -39,6 +39,7 @@ fn in_words(entry: Entry<'_>, base: i64) -> String {
         Entry::Emit {
             output,
             source,
+            partition,
             timestamp_delta,
             tail,
         } => {
@@ -47,6 +48,11 @@ fn in_words(entry: Entry<'_>, base: i64) -> String {
                 .map(|(name, value)| format!("{name}={}", text(value)))
                 .collect();
             let at = base + timestamp_delta;
+            let output = match partition {
+                OutputPartition::Unchosen => output.to_string(),
+                OutputPartition::Source => format!("{output}/same"),
+                OutputPartition::Index(index) => format!("{output}/{index}"),
+            };
             format!(
                 "{source}>{output} @{at} {}:{} [{}]",
                 text(tail.key()),
@@ -153,4 +159,16 @@ fn an_output_serves_batch_after_batch() {
         assert_eq!(Reader::new(&frame, 1, 1).unwrap().emitted(), 1);
         assert!(frame.len() > size && frame.len() < size + 30);
     }
+}
+
+#[test]
+fn a_record_is_sent_to_a_partition() {
+    let entries = run(|record, out| {
+        out.edit(record).to(1).partition(7).emit();
+        out.create().value(b"x").source_partition().emit();
+    });
+    assert_eq!(
+        entries[..2],
+        ["0>1/7 @1000 k1:one [h=1 n=-]", "0>0/same @1000 -:x []"]
+    );
 }

@@ -5,6 +5,7 @@ use weir_batch::frame::state as packed;
 
 use crate::host;
 use crate::state_cache::Cache;
+use crate::state_keys::Keys;
 
 thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
@@ -84,6 +85,16 @@ impl State {
         CACHE.with_borrow_mut(|cache| cache.put(key, value, Some(ttl_ms)));
     }
 
+    /// Stores what `make` gives for what is stored under `key`, and gives it back: [`read`](Self::read) and [`put`](Self::put) with
+    /// one search for the key. `make` must not use the state itself.
+    ///
+    /// # Panics
+    ///
+    /// When `make` uses a [`State`].
+    pub fn update<const N: usize>(&self, key: &[u8], make: impl FnOnce(Option<&[u8]>) -> [u8; N]) -> [u8; N] {
+        CACHE.with_borrow_mut(|cache| cache.update(key, make))
+    }
+
     /// Removes what is stored under `key`.
     pub fn delete(&self, key: &[u8]) {
         CACHE.with_borrow_mut(|cache| cache.delete(key));
@@ -94,6 +105,11 @@ impl State {
     /// first is processed.
     pub fn prefetch<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) {
         CACHE.with_borrow_mut(|cache| cache.prefetch(keys));
+    }
+
+    /// [`prefetch`](Self::prefetch) of keys that begin with a name.
+    pub(crate) fn prefetch_named<K: AsRef<[u8]>>(&self, names: &mut Keys, keys: impl IntoIterator<Item = K>) {
+        CACHE.with_borrow_mut(|cache| cache.prefetch_named(names, keys));
     }
 
     /// The rows whose key begins with `prefix`, ascending by the bytes of their keys. What was changed before is written first; what is

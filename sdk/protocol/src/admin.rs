@@ -13,7 +13,7 @@ mod topic;
 pub use dry_run::{Difference, DryRun, DryRunFailure, Trial};
 pub use flow::{
     FlowChange, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision,
-    FlowSchedule, FlowSpec, FlowState, OnError,
+    FlowSchedule, FlowSpec, FlowState, OnError, PartitionBy,
 };
 pub use flow_metrics::{FlowCalls, FlowFaults, FlowGuestInfo, FlowHistogram};
 pub use flow_state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};

@@ -125,8 +125,8 @@ pub use admin::{
     AdminRequest, AdminResponse, BrokerInfo, Difference, DryRun, DryRunFailure, FlowCalls, FlowChange,
     FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace,
     FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace,
-    FlowStateQuery, FlowStateRow, FlowStateTotals, OnError, PartitionInfo, PluginInfo, PluginKind, TopicInfo,
-    TopicSummary, Trial,
+    FlowStateQuery, FlowStateRow, FlowStateTotals, OnError, PartitionBy, PartitionInfo, PluginInfo,
+    PluginKind, TopicInfo, TopicSummary, Trial,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

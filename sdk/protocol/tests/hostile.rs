@@ -319,11 +319,7 @@ proptest! {
 
     #[test]
     fn damaged_messages_never_panic(at in any::<proptest::sample::Index>(), value: u8, cut in any::<proptest::sample::Index>()) {
-        let spec = FlowSpec {
-            name: "f".into(), from: "a".into(), schedule: None, plugins: vec!["p@3".into()], to: vec!["b".into(), "c".into()],
-            config: [("k".to_owned(), "v".to_owned())].into(), start: weir_protocol::Start::Time(5),
-            on_error: weir_protocol::OnError::DeadLetter, mode: weir_protocol::FlowMode::Ingest,
-        };
+        let spec = FlowSpec { config: [("k".to_owned(), "v".to_owned())].into(), start: weir_protocol::Start::Time(5), on_error: weir_protocol::OnError::DeadLetter, mode: weir_protocol::FlowMode::Ingest, ..FlowSpec::new("f", "a", ["p@3"], ["b", "c"]) };
         let mut bytes = encode_control(&AdminRequest::CreateFlow { spec }).unwrap().to_vec();
         let at = at.index(bytes.len());
         bytes[at] = value;

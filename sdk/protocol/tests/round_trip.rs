@@ -10,10 +10,10 @@ use weir_protocol::{
     FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState,
     FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, Frame, FrameDecoder,
     FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe,
-    PRODUCE_HEADER_LEN, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened,
-    RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start, SubscribeControl,
-    SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary,
-    Trial, WireError, encode_control, encode_control_into,
+    PRODUCE_HEADER_LEN, PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader,
+    ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start,
+    SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo,
+    TopicSummary, Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -80,6 +80,7 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
         OnError::Retry,
     ]);
     let mode = proptest::sample::select(vec![FlowMode::Stream, FlowMode::Ingest]);
+    let partition_by = proptest::sample::select(vec![PartitionBy::Key, PartitionBy::Source]);
     let schedule = prop_oneof![
         any::<u64>().prop_map(FlowSchedule::EveryMs),
         text().prop_map(FlowSchedule::Cron),
@@ -94,9 +95,10 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
         start(),
         on_error,
         mode,
+        partition_by,
     )
         .prop_map(
-            |(name, from, schedule, plugins, to, config, start, on_error, mode)| FlowSpec {
+            |(name, from, schedule, plugins, to, config, start, on_error, mode, partition_by)| FlowSpec {
                 name,
                 from,
                 schedule,
@@ -106,6 +108,7 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
                 start,
                 on_error,
                 mode,
+                partition_by,
             },
         )
 }

@@ -16,11 +16,18 @@ use crate::flow::policy::{Outcome, Rules, Verdict};
 use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, Seed, bisect};
 use crate::{BrokerError, ErrorKind};
 
+/// A sink of the flow. What is made for it is kept in one place, and not stored.
+#[derive(Clone)]
+pub(super) struct TrialSink {
+    pub(super) name: String,
+    pub(super) partitions: u32,
+    pub(super) message_bytes_max: usize,
+}
+
 /// A batch to be run on one of the threads for guests.
 pub(super) struct BatchRun {
     pub(super) work: Arc<FlowWork>,
-    /// The sinks' names, and the most bytes a message may have in them.
-    pub(super) sinks: Vec<(String, usize)>,
+    pub(super) sinks: Vec<TrialSink>,
     pub(super) batch: Bytes,
     pub(super) partition: u32,
     /// It is the partition's first batch: plugins that keep state have none yet.
@@ -120,22 +127,20 @@ impl BatchRun {
         if stored.header().is_control() || first == last {
             return Ok(Made::default());
         }
-        let sinks = self
-            .sinks
-            .iter()
-            .enumerate()
-            .map(|(index, (name, bytes_max))| Sink {
-                name: name.clone(),
-                shape: SinkShape {
-                    topic: index as u32,
-                    partitions: 1,
-                },
-                message_bytes_max: *bytes_max,
-                codec: Some(Codec::None),
-                append_time: false,
-                shards: vec![0],
-            });
-        let mut collector = Collector::new(sinks.collect(), self.partition, Vec::new()).tracing_sources();
+        let sinks = self.sinks.iter().enumerate().map(|(index, sink)| Sink {
+            name: sink.name.clone(),
+            shape: SinkShape {
+                topic: index as u32,
+                partitions: sink.partitions,
+            },
+            message_bytes_max: sink.message_bytes_max,
+            codec: Some(Codec::None),
+            append_time: false,
+            shards: vec![0; sink.partitions as usize],
+        });
+        let mut collector = Collector::new(sinks.collect(), self.partition, Vec::new())
+            .on_trial()
+            .tracing_sources();
         collector.begin_batch(Codec::None, now_ms());
         let mut attempt = Attempt {
             chain,
@@ -172,8 +177,8 @@ impl BatchRun {
         made.streams = self
             .sinks
             .iter()
-            .map(|(topic, _)| Stream {
-                topic: topic.clone(),
+            .map(|sink| Stream {
+                topic: sink.name.clone(),
                 outputs: Vec::new(),
             })
             .collect();

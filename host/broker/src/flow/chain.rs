@@ -10,7 +10,7 @@ mod stage;
 use std::ops::Range;
 use std::sync::Arc;
 
-use weir_batch::frame::{Entry, Reader};
+use weir_batch::frame::{Entry, OutputPartition, Reader, Target};
 use weir_batch::{Batch, BatchBuilder, BatchError, bitmap};
 
 use weir_runtime::MemoryState;
@@ -22,7 +22,7 @@ use crate::flow::counters::Counters;
 use crate::flow::log::PluginLog;
 use crate::flow::policy::{Outcome, Rules, Verdict};
 use crate::flow::state::{SharedState, StageState};
-use judge::{Judge, failure};
+use judge::{Judge, LookAt, failure};
 use records::{Keep, Records, as_records, check_count, rewrite};
 pub(crate) use seed::Seed;
 pub(crate) use stage::Stage;
@@ -222,7 +222,7 @@ impl Chain {
         let mut records = Records {
             batch,
             sources: None,
-            outputs: None,
+            targets: None,
         };
         // Owns what `records` borrows, where that is not the source.
         let mut bytes;
@@ -256,9 +256,14 @@ impl Chain {
             let last = index + 1 == stages;
             // Nothing goes out before it is known that nothing stops the run.
             let too_large = last && self.frame.len() > out.tail_bytes_safe();
-            if frame.emitted() < frame.len() || too_large {
+            let placed = chooses && frame.placed() > 0;
+            if frame.emitted() < frame.len() || too_large || placed {
+                let looked_at = LookAt {
+                    sizes: too_large,
+                    partitions: placed,
+                };
                 let entries = frame.entries().filter_map(|entry| {
-                    let (outcome, reason) = failure(&entry, too_large.then_some(&*out))?;
+                    let (outcome, reason) = failure(&entry, looked_at, out)?;
                     Some((records.source(entry.source() as usize), outcome, reason))
                 });
                 let judge = Judge {
@@ -271,11 +276,12 @@ impl Chain {
             }
             let base_timestamp = records.batch.base_timestamp();
             let mut made_sources = Vec::with_capacity(if last { 0 } else { frame.emitted() });
-            let mut made_outputs = Vec::with_capacity(if last || !chooses { 0 } else { frame.emitted() });
+            let mut made_targets = Vec::with_capacity(if last || !chooses { 0 } else { frame.emitted() });
             for entry in frame.entries() {
                 let Entry::Emit {
                     output,
                     source,
+                    partition,
                     timestamp_delta,
                     tail,
                 } = entry
@@ -287,15 +293,16 @@ impl Chain {
                     continue;
                 }
                 let timestamp = base_timestamp.wrapping_add(timestamp_delta);
+                let target = Target { output, partition };
                 if last {
                     let offset = base_offset + i64::from(source);
                     bitmap::set(&mut self.emitted, source as usize);
-                    out.push(output as usize, offset, timestamp, tail.key(), tail.as_bytes())
+                    out.push(target, offset, timestamp, tail.key(), tail.as_bytes())
                         .map_err(|error| ChainError::Output(error.to_string()))?;
                 } else {
                     made_sources.push(source);
                     if chooses {
-                        made_outputs.push(output);
+                        made_targets.push(target);
                     }
                     self.builder
                         .push_tail(timestamp, tail.as_bytes())
@@ -307,7 +314,7 @@ impl Chain {
             }
             let made = self.builder.finish().map_err(|error| fault(error.to_string()))?;
             bytes = made;
-            records = as_records(&bytes, made_sources, chooses.then_some(made_outputs))
+            records = as_records(&bytes, made_sources, chooses.then_some(made_targets))
                 .map_err(|error| fault(error.to_string()))?;
         }
 
@@ -337,17 +344,20 @@ impl Chain {
             return Ok(());
         }
         let left = |index: usize| keep.is_none_or(|keep| bitmap::get(&keep.bits, index));
-        let sinks = |index: usize, out: &Collector| match &records.outputs {
-            Some(outputs) => outputs[index] as usize..outputs[index] as usize + 1,
-            None => 0..out.outputs() as usize,
+        let sinks = |index: usize, out: &Collector| match &records.targets {
+            Some(targets) => (
+                targets[index].output..targets[index].output + 1,
+                targets[index].partition,
+            ),
+            None => (0..out.outputs(), OutputPartition::Unchosen),
         };
         if records.batch.as_bytes().len() > out.tail_bytes_safe() {
             let iter = records.batch.records().map_err(unreadable)?.enumerate();
             let too_large = iter
                 .filter(|(index, _)| left(*index))
                 .filter_map(|(index, record)| {
-                    let error =
-                        sinks(index, out).find_map(|sink| out.oversized(sink, record.tail().len()))?;
+                    let (mut sinks, _) = sinks(index, out);
+                    let error = sinks.find_map(|sink| out.oversized(sink as usize, record.tail().len()))?;
                     Some((records.source(index), Outcome::Fail, error.to_string()))
                 });
             let judge = Judge {
@@ -367,8 +377,12 @@ impl Chain {
             }
             bitmap::set(&mut self.emitted, source as usize);
             let offset = base_offset + i64::from(source);
-            sinks(index, out)
-                .try_for_each(|sink| out.push(sink, offset, record.timestamp(), record.key(), record.tail()))
+            let (mut sinks, partition) = sinks(index, out);
+            sinks
+                .try_for_each(|output| {
+                    let target = Target { output, partition };
+                    out.push(target, offset, record.timestamp(), record.key(), record.tail())
+                })
                 .map_err(|error| ChainError::Output(error.to_string()))?;
         }
         check_count(&records.batch, seen).map_err(|error| ChainError::Output(error.to_string()))

@@ -1,6 +1,7 @@
 //! Gathers a flow's outputs into batches, one row of batches for each sink partition.
 
 use bytes::BytesMut;
+use weir_batch::frame::{OutputPartition, Target};
 use weir_batch::{BatchBuilder, BatchError, Codec, Record, partition_for_key};
 use weir_log::PartitionId;
 
@@ -46,6 +47,12 @@ pub(crate) struct OutBatch {
 pub(crate) enum CollectError {
     /// It is larger than the sink's `max.message.bytes` by itself.
     Oversized { sink: String, bytes: usize, max: usize },
+    /// The plugin chose a partition that the sink does not have.
+    NoSuchPartition {
+        sink: String,
+        partition: u32,
+        partitions: u32,
+    },
     /// No batch can be made of it.
     Batch(BatchError),
 }
@@ -58,9 +65,31 @@ impl std::fmt::Display for CollectError {
                 "an output record makes a batch of {bytes} bytes and topic '{sink}' takes {max}: raise its \
                  max.message.bytes, or make the plugin write less"
             ),
+            Self::NoSuchPartition {
+                sink,
+                partition,
+                partitions,
+            } => write!(
+                f,
+                "the plugin wants an output record to go to partition {partition} of topic '{sink}', which has {partitions} \
+                 (from 0 on)"
+            ),
             Self::Batch(error) => write!(f, "an output batch cannot be made: {error}"),
         }
     }
+}
+
+/// What decides to which partition of a sink a record goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Placing {
+    /// The plugin; without its word, the key as Kafka's default partitioner has it; without a key, the source's partition.
+    ByKey,
+    /// The plugin; without its word, the source's partition.
+    BySource,
+    /// Nobody: all records of a sink go to its first partition, whatever a plugin says.
+    Nobody,
+    /// As before, with what a plugin chooses being looked at.
+    Trial,
 }
 
 /// Gathers the outputs of one source partition. Used again for pass after pass.
@@ -72,6 +101,7 @@ pub(crate) struct Collector {
     tail_bytes_safe: usize,
     /// The source's partition index: where records without a key go, modulo the sink's partitions.
     source_partition: u32,
+    placing: Placing,
     /// By shard: outputs of source records below this offset are there already and are left out.
     applied: Vec<i64>,
     /// By sink, then by partition.
@@ -101,6 +131,7 @@ impl Collector {
                 .unwrap_or_default()
                 .saturating_sub(BATCH_HEAD + RECORD_HEAD_MAX),
             source_partition,
+            placing: Placing::ByKey,
             applied,
             builders,
             open: Vec::new(),
@@ -118,6 +149,24 @@ impl Collector {
             .push((0..sink.shape.partitions).map(|_| None).collect());
         self.sinks.push(sink);
         self.dead_letter = true;
+        self
+    }
+
+    /// The same, with records whose partition no plugin chooses going where their source came from, whatever their key.
+    pub(crate) fn by_source(mut self) -> Self {
+        self.placing = Placing::BySource;
+        self
+    }
+
+    /// The same, with all records going to the first partition of their sink, whatever their key and their plugin say.
+    pub(crate) fn in_one_place(mut self) -> Self {
+        self.placing = Placing::Nobody;
+        self
+    }
+
+    /// The same, with records that want a partition that is not there refused all the same.
+    pub(crate) fn on_trial(mut self) -> Self {
+        self.placing = Placing::Trial;
         self
     }
 
@@ -169,6 +218,27 @@ impl Collector {
         })
     }
 
+    /// Why a plugin cannot choose that partition; `None` if it can.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub(crate) fn misplaced(&self, output: usize, partition: OutputPartition) -> Option<CollectError> {
+        let sink = &self.sinks[output];
+        let partitions = sink.shape.partitions;
+        match partition {
+            OutputPartition::Index(partition)
+                if partition >= partitions && self.placing != Placing::Nobody =>
+            {
+                Some(CollectError::NoSuchPartition {
+                    sink: sink.name.clone(),
+                    partition,
+                    partitions,
+                })
+            }
+            _ => None,
+        }
+    }
+
     /// Bytes of the batches finished since the last [`take`](Self::take).
     pub(crate) fn bytes(&self) -> usize {
         self.finished_bytes
@@ -196,19 +266,21 @@ impl Collector {
         self.now_ms = now_ms;
     }
 
-    /// A record for `output`, made of the source record at `source_offset`.
+    /// A record for `target`, made of the source record at `source_offset`.
     ///
     /// # Panics
     /// If there is no such output.
     pub(crate) fn push(
         &mut self,
-        output: usize,
+        target: Target,
         source_offset: i64,
         timestamp_ms: i64,
         key: Option<&[u8]>,
         tail: &[u8],
     ) -> Result<(), CollectError> {
-        let Some(builder) = self.open_builder(output, source_offset, key, tail.len())? else {
+        let output = target.output as usize;
+        let partition = self.partition_of(output, target.partition, key)?;
+        let Some(builder) = self.open_builder(output, partition, source_offset, tail.len())? else {
             return Ok(());
         };
         builder
@@ -238,7 +310,8 @@ impl Collector {
         let bytes = record.tail().len() + more_bytes + 5;
         // By the source's partition, not by the key: the dead letters of a partition stay in their order.
         let output = self.sinks.len() - 1;
-        let Some(builder) = self.open_builder(output, source_offset, None, bytes)? else {
+        let partition = self.source_partition % self.sinks[output].shape.partitions;
+        let Some(builder) = self.open_builder(output, partition, source_offset, bytes)? else {
             return Ok(());
         };
         builder
@@ -246,16 +319,15 @@ impl Collector {
             .map_err(CollectError::Batch)
     }
 
-    /// The builder for a record of that key and size, with room for it; `None` if the record is there already.
+    /// The builder for a record of that size, with room for it; `None` if the record is there already.
     fn open_builder(
         &mut self,
         output: usize,
+        partition: u32,
         source_offset: i64,
-        key: Option<&[u8]>,
         tail_bytes: usize,
     ) -> Result<Option<&mut BatchBuilder>, CollectError> {
         let sink = &self.sinks[output];
-        let partition = partition_of(key, self.source_partition, sink.shape.partitions);
         let shard = sink.shards[partition as usize];
         if source_offset < self.applied.get(usize::from(shard)).copied().unwrap_or(i64::MIN) {
             return Ok(None);
@@ -273,6 +345,26 @@ impl Collector {
             builder.set_codec(sink.codec.unwrap_or(self.source_codec));
         }
         Ok(Some(builder))
+    }
+
+    /// To which partition of a sink a record goes.
+    fn partition_of(
+        &self,
+        output: usize,
+        chosen: OutputPartition,
+        key: Option<&[u8]>,
+    ) -> Result<u32, CollectError> {
+        if let Some(error) = self.misplaced(output, chosen) {
+            return Err(error);
+        }
+        let partitions = self.sinks[output].shape.partitions;
+        Ok(match (self.placing, chosen, key) {
+            (Placing::Nobody | Placing::Trial, ..) => 0,
+            (_, OutputPartition::Index(index), _) => index,
+            (Placing::ByKey, OutputPartition::Unchosen, _) if partitions == 1 => 0,
+            (Placing::ByKey, OutputPartition::Unchosen, Some(key)) => partition_for_key(key, partitions),
+            _ => self.source_partition % partitions,
+        })
     }
 
     /// Everything gathered since the last time, in order within each sink partition.
@@ -326,16 +418,6 @@ fn finish(
         records,
         batch: BytesMut::from(bytes::Bytes::from(batch)),
     })
-}
-
-/// The sink partition of a record: by its key as Kafka's default partitioner has it, without one that of the source,
-/// modulo the sink's partitions.
-fn partition_of(key: Option<&[u8]>, source_partition: u32, partitions: u32) -> u32 {
-    match key {
-        _ if partitions == 1 => 0,
-        Some(key) => partition_for_key(key, partitions),
-        None => source_partition % partitions,
-    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::flow::retries::Retries;
 use crate::flow::sinks::{shape, sink};
 use crate::flow::state::{PartitionState, SharedState, StateKeys};
 use crate::flow::work::FlowWork;
-use crate::flow::{Flow, Pause, Place};
+use crate::flow::{Flow, PartitionBy, Pause, Place};
 use crate::topic::{Durability, TopicState, log_durability};
 use drive::Drive;
 
@@ -166,6 +166,9 @@ impl Runner {
             .all(|state| state.config.durability == Durability::Relaxed);
         let letters = dead_letter.and_then(|_| sinks.pop());
         let mut collector = Collector::new(sinks, self.partition, recovery.applied.clone());
+        if self.flow.spec().partition_by == PartitionBy::Source {
+            collector = collector.by_source();
+        }
         if let Some(letters) = letters {
             collector = collector.with_dead_letter(letters);
         }

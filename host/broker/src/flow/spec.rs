@@ -31,6 +31,9 @@ pub struct FlowSpec {
     pub on_error: OnError,
     /// Where in a record's life the plugins run.
     pub mode: Mode,
+    /// To which partition of a sink a record goes for which no plugin chooses one.
+    #[serde(default)]
+    pub partition_by: PartitionBy,
 }
 
 impl FlowSpec {
@@ -90,6 +93,7 @@ impl FlowSpec {
             start: Start::Earliest,
             on_error: OnError::Pause,
             mode: Mode::Stream,
+            partition_by: PartitionBy::Key,
         }
     }
 }
@@ -138,6 +142,17 @@ impl OnError {
             Self::Pause => "pause",
         }
     }
+}
+
+/// To which partition of a sink a record goes for which no plugin chooses one.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionBy {
+    /// By its key, as Kafka's default partitioner has it; a record without a key goes where its source came from.
+    #[default]
+    Key,
+    /// To the partition with the number of the one that its source came from, modulo the sink's partitions.
+    Source,
 }
 
 /// Where in a record's life the plugins run.

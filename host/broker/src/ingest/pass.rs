@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use weir_batch::frame::{OutputPartition, Target};
 use weir_batch::{Batch, BatchError, Codec, bitmap, set_base_offset};
 
 use crate::clock::now_ms;
@@ -18,6 +19,12 @@ use crate::ingest::made::{Made, Output, Step};
 use crate::ingest::results::Gathered;
 use crate::ingest::rules::IngestRules;
 use crate::{BrokerError, ErrorKind, OnError};
+
+/// The guarded topic, in whose partition everything stays.
+const FIRST: Target = Target {
+    output: 0,
+    partition: OutputPartition::Unchosen,
+};
 
 /// Finding records that fail takes time: after this long, others have their turn before it goes on.
 const SLICE: Duration = Duration::from_millis(100);
@@ -65,7 +72,9 @@ impl IngestPass {
         // Its header was parsed before.
         let _ = set_base_offset(&mut batch, 0);
         let letter_topic = letters.as_ref().map(|sink| sink.shape.topic);
-        let mut collector = Collector::new(vec![sink], 0, Vec::new()).tracing_sources();
+        let mut collector = Collector::new(vec![sink], 0, Vec::new())
+            .in_one_place()
+            .tracing_sources();
         if let Some(letters) = letters {
             collector = collector.with_dead_letter(letters);
         }
@@ -182,7 +191,7 @@ impl IngestPass {
                 if bitmap::get(&self.kept, index) {
                     let pushed =
                         self.collector
-                            .push(0, index as i64, record.timestamp(), None, record.tail());
+                            .push(FIRST, index as i64, record.timestamp(), None, record.tail());
                     pushed.map_err(|error| too_large(&error.to_string()))?;
                 }
             }

@@ -6,6 +6,7 @@ mod exactly_once;
 mod lifecycle;
 mod logs;
 mod metrics;
+mod partitions;
 mod policies;
 mod producers;
 mod stateful;

@@ -104,6 +104,11 @@ pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, Broker
         Some(wire::FlowSchedule::Cron(expression)) => Some(broker::Schedule::Cron(expression)),
         Some(ref other) => return Err(unknown(other)),
     };
+    let partition_by = match spec.partition_by {
+        wire::PartitionBy::Key => broker::PartitionBy::Key,
+        wire::PartitionBy::Source => broker::PartitionBy::Source,
+        ref other => return Err(unknown(other)),
+    };
     Ok(broker::FlowSpec {
         name: spec.name,
         from: spec.from,
@@ -114,6 +119,7 @@ pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, Broker
         start: start(spec.start),
         on_error,
         mode,
+        partition_by,
     })
 }
 
@@ -133,6 +139,10 @@ fn wire_flow_spec(spec: broker::FlowSpec) -> wire::FlowSpec {
         mode: match spec.mode {
             broker::Mode::Stream => wire::FlowMode::Stream,
             broker::Mode::Ingest => wire::FlowMode::Ingest,
+        },
+        partition_by: match spec.partition_by {
+            broker::PartitionBy::Key => wire::PartitionBy::Key,
+            broker::PartitionBy::Source => wire::PartitionBy::Source,
         },
     }
 }

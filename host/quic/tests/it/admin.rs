@@ -144,17 +144,7 @@ async fn plugins_and_flows_that_do_not_exist_are_errors() {
         let error = peer.request(request.clone()).await.unwrap_err();
         assert_eq!(error.error_code(), Some(code), "{request:?}: {error}");
     }
-    let spec = FlowSpec {
-        name: "f".to_owned(),
-        from: "nobody".to_owned(),
-        schedule: None,
-        plugins: vec!["p".to_owned()],
-        to: vec!["nobody".to_owned()],
-        config: BTreeMap::new(),
-        start: Start::Earliest,
-        on_error: Default::default(),
-        mode: Default::default(),
-    };
+    let spec = FlowSpec::new("f", "nobody", ["p"], ["nobody"]);
     assert!(peer.request(AdminRequest::CreateFlow { spec }).await.is_err());
     assert_eq!(
         peer.request(AdminRequest::ListFlows).await,

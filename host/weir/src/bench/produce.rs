@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use weir_client::{FlowInfo, FlowMode, FlowSpec, FlowState, OnError, Start};
+use weir_client::{FlowInfo, FlowSpec, FlowState};
 
 use super::Failure;
 use super::load::{self, LoadArgs, Sent, Until};
@@ -191,17 +191,7 @@ async fn with_flow(
     admin
         .upload_plugin("identity", crate::guests::component("identity")?, None)
         .await?;
-    let spec = FlowSpec {
-        name: name.clone(),
-        from: from.clone(),
-        schedule: None,
-        plugins: vec!["identity".to_owned()],
-        to: vec![to.clone()],
-        config: Default::default(),
-        start: Start::Earliest,
-        on_error: OnError::Pause,
-        mode: FlowMode::Stream,
-    };
+    let spec = FlowSpec::new(name.clone(), from.clone(), ["identity"], [to.clone()]);
     admin.create_flow(spec).await?;
     let begun = Instant::now();
     let acknowledged = load::send(broker, &from, load, until).await?;

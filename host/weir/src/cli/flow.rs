@@ -9,7 +9,9 @@ mod state;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use weir_client::{FlowInfo, FlowMode, FlowPartitionInfo, FlowSchedule, FlowSpec, FlowState, OnError, Start};
+use weir_client::{
+    FlowInfo, FlowMode, FlowPartitionInfo, FlowSchedule, FlowSpec, FlowState, OnError, PartitionBy, Start,
+};
 
 use super::context::Context;
 use super::output::table;
@@ -116,6 +118,17 @@ pub(super) struct Create {
     /// What happens to a record that a plugin fails on
     #[arg(long, value_enum, default_value = "pause")]
     on_error: OnErrorArg,
+    /// Which partition a record goes to, unless a plugin chooses one
+    #[arg(long, value_enum, default_value = "key")]
+    partition_by: PartitionByArg,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PartitionByArg {
+    /// The one that its key stands for, as in Kafka; without a key, as for source
+    Key,
+    /// The one with the number of the partition that it comes from
+    Source,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -175,6 +188,10 @@ impl Create {
             mode: match self.mode {
                 Mode::Stream => FlowMode::Stream,
                 Mode::Ingest => FlowMode::Ingest,
+            },
+            partition_by: match self.partition_by {
+                PartitionByArg::Key => PartitionBy::Key,
+                PartitionByArg::Source => PartitionBy::Source,
             },
         })
     }

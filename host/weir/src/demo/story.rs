@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use weir_client::{Client, FlowInfo, FlowMode, FlowSpec, FlowState, NewTopic, OnError, Start};
+use weir_client::{Client, FlowInfo, FlowSpec, FlowState, NewTopic};
 
 use super::expect::{self, Expected};
 use super::outputs::{self, Outputs};
@@ -156,17 +156,10 @@ fn flow_spec() -> FlowSpec {
         ("json-project.mask", "tailnum"),
     ];
     FlowSpec {
-        name: FLOW.to_owned(),
-        from: RAW.to_owned(),
-        schedule: None,
-        plugins: PLUGINS.map(str::to_owned).to_vec(),
-        to: vec![LATE.to_owned()],
         config: config
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
-        start: Start::Earliest,
-        on_error: OnError::Pause,
-        mode: FlowMode::Stream,
+        ..FlowSpec::new(FLOW, RAW, PLUGINS, [LATE])
     }
 }
 

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use weir_batch::frame::{Entry, Reader, Writer};
+use weir_batch::frame::{Entry, Reader, Target, Writer};
 
 /// Records of the input, outputs of the transform.
 const RECORDS: u32 = 300;
@@ -21,12 +21,13 @@ fuzz_target!(|bytes: &[u8]| {
             Entry::Emit {
                 output,
                 source,
+                partition,
                 timestamp_delta,
                 tail,
             } => {
                 assert!(output < OUTPUTS);
                 assert_eq!(tail.headers().count(), tail.headers().len());
-                writer.emit_tail(output, source, timestamp_delta, tail.as_bytes())
+                writer.emit_tail_to(Target { output, partition }, source, timestamp_delta, tail.as_bytes())
             }
             Entry::DeadLetter { source, reason } => writer.dead_letter(source, reason),
             Entry::Retry { source, reason } => writer.retry(source, reason),

@@ -1,5 +1,26 @@
 use crate::Tail;
 
+/// To which partition of its output a record goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OutputPartition {
+    /// Nobody chose: as the flow has it, which is by the key unless it says otherwise.
+    #[default]
+    Unchosen,
+    /// The one with the number of the partition that the input record comes from, modulo the number of partitions of the output.
+    Source,
+    /// This one.
+    Index(u32),
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Which output, from 0.
+    pub output: u32,
+    /// Which partition of it.
+    pub partition: OutputPartition,
+}
+
 /// One entry of an output frame. `source` is the index of the input record that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry<'a> {
@@ -9,6 +30,8 @@ pub enum Entry<'a> {
         output: u32,
         /// Index of the input record.
         source: u32,
+        /// Which partition of the output.
+        partition: OutputPartition,
         /// Timestamp less the input batch's base timestamp: milliseconds.
         timestamp_delta: i64,
         /// Key, value and headers.

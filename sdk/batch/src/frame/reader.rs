@@ -1,6 +1,8 @@
 use core::str;
 
-use super::{DEAD_LETTER, EMIT, Entry, FAIL, FrameError, HEADER_LEN, RETRY, VERSION};
+use super::{
+    DEAD_LETTER, EMIT, EMIT_TO, Entry, FAIL, FrameError, HEADER_LEN, OutputPartition, RETRY, VERSION,
+};
 use crate::Tail;
 use crate::cursor::Cursor;
 
@@ -13,6 +15,7 @@ pub struct Reader<'a> {
     cursor: Cursor<'a>,
     count: u32,
     emitted: u32,
+    placed: u32,
     input: Input,
 }
 
@@ -34,10 +37,11 @@ impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8], input_record_count: u32, outputs: u32) -> Result<Self, FrameError> {
         let mut reader = Self::trusted(bytes, input_record_count, outputs)?;
         let mut cursor = reader.cursor;
-        reader.emitted = 0;
+        (reader.emitted, reader.placed) = (0, 0);
         for index in 0..reader.count {
-            if let Entry::Emit { .. } = take::<true>(&mut cursor, index, reader.input)? {
+            if let Entry::Emit { partition, .. } = take::<true>(&mut cursor, index, reader.input)? {
                 reader.emitted += 1;
+                reader.placed += u32::from(partition != OutputPartition::Unchosen);
             }
         }
         match cursor.rest().len() {
@@ -72,6 +76,7 @@ impl<'a> Reader<'a> {
             cursor: Cursor::new(body),
             count,
             emitted: count,
+            placed: count,
             input: Input {
                 records: input_record_count,
                 outputs,
@@ -95,6 +100,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn emitted(&self) -> usize {
         self.emitted as usize
+    }
+
+    /// Records for which the plugin chose the partition; the most there may be where the frame is [trusted](Self::trusted).
+    #[inline]
+    pub fn placed(&self) -> usize {
+        self.placed as usize
     }
 
     /// The entries in the order they were written.
@@ -180,7 +191,7 @@ fn take<'a, const CHECK_HEADERS: bool>(
 ) -> Result<Entry<'a>, FrameError> {
     let truncated = FrameError::Truncated { entry };
     let kind = cursor.u8().ok_or(truncated)?;
-    if kind == EMIT {
+    if kind == EMIT || kind == EMIT_TO {
         let output = cursor.uvarint().ok_or(truncated)?;
         if output >= input.outputs {
             return Err(FrameError::OutputOutOfRange {
@@ -190,6 +201,13 @@ fn take<'a, const CHECK_HEADERS: bool>(
             });
         }
         let source = take_source(cursor, entry, input)?;
+        let partition = match kind {
+            EMIT => OutputPartition::Unchosen,
+            _ => match cursor.uvarint().ok_or(truncated)?.checked_sub(1) {
+                None => OutputPartition::Source,
+                Some(index) => OutputPartition::Index(index),
+            },
+        };
         let timestamp_delta = cursor.varlong().ok_or(truncated)?;
         let len = cursor.uvarint().ok_or(truncated)?;
         let tail = cursor.take(len as usize).ok_or(truncated)?;
@@ -202,6 +220,7 @@ fn take<'a, const CHECK_HEADERS: bool>(
         return Ok(Entry::Emit {
             output,
             source,
+            partition,
             timestamp_delta,
             tail,
         });

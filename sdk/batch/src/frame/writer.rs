@@ -1,12 +1,12 @@
 use alloc::vec::Vec;
 
-use super::{DEAD_LETTER, EMIT, FAIL, HEADER_LEN, RETRY, VERSION};
+use super::{DEAD_LETTER, EMIT, EMIT_TO, FAIL, HEADER_LEN, OutputPartition, RETRY, Target, VERSION};
 use crate::BatchError;
 use crate::builder::{put_tail, tail_len};
 use crate::varint::{MAX_VARINT, MAX_VARLONG, Scratch};
 
 /// Most bytes of an entry before its tail or reason.
-const MAX_ENTRY_HEAD: usize = 1 + MAX_VARINT + MAX_VARINT + MAX_VARLONG + MAX_VARINT;
+const MAX_ENTRY_HEAD: usize = 1 + MAX_VARINT + MAX_VARINT + MAX_VARINT + MAX_VARLONG + MAX_VARINT;
 
 /// Writes an output frame.
 ///
@@ -55,13 +55,31 @@ impl Writer {
         value: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), BatchError> {
+        self.emit_to(unchosen(output), source, timestamp_delta, key, value, headers)
+    }
+
+    /// The same for a partition of the output. There is no partition [`u32::MAX`]: it is taken for the one before.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::TooLarge`] beyond the format's 31-bit lengths; the frame is as it was.
+    #[inline]
+    pub fn emit_to(
+        &mut self,
+        target: Target,
+        source: u32,
+        timestamp_delta: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) -> Result<(), BatchError> {
         let tail_len = tail_len(key, value, headers)?;
-        self.begin_emit(output, source, timestamp_delta, tail_len)?;
+        self.begin_emit(target, source, timestamp_delta, tail_len)?;
         put_tail(&mut self.bytes, key, value, headers);
         Ok(())
     }
 
-    /// The same with the record's bytes from its key's length on, as [`Record::tail`](crate::Record::tail) gives them.
+    /// [`emit`](Self::emit) with the record's bytes from its key's length on, as [`Record::tail`](crate::Record::tail) gives them.
     ///
     /// # Errors
     ///
@@ -74,7 +92,23 @@ impl Writer {
         timestamp_delta: i64,
         tail: &[u8],
     ) -> Result<(), BatchError> {
-        self.begin_emit(output, source, timestamp_delta, tail.len())?;
+        self.emit_tail_to(unchosen(output), source, timestamp_delta, tail)
+    }
+
+    /// The same for a partition of the output, as in [`emit_to`](Self::emit_to).
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::TooLarge`] beyond the format's 31-bit lengths; the frame is as it was.
+    #[inline]
+    pub fn emit_tail_to(
+        &mut self,
+        target: Target,
+        source: u32,
+        timestamp_delta: i64,
+        tail: &[u8],
+    ) -> Result<(), BatchError> {
+        self.begin_emit(target, source, timestamp_delta, tail.len())?;
         self.bytes.extend_from_slice(tail);
         Ok(())
     }
@@ -134,16 +168,24 @@ impl Writer {
     #[inline]
     fn begin_emit(
         &mut self,
-        output: u32,
+        target: Target,
         source: u32,
         timestamp_delta: i64,
         tail_len: usize,
     ) -> Result<(), BatchError> {
         self.begin_entry(tail_len)?;
         let mut head = Scratch::<MAX_ENTRY_HEAD>::new();
-        head.u8(EMIT);
-        head.u32(output);
+        let place = match target.partition {
+            OutputPartition::Unchosen => None,
+            OutputPartition::Source => Some(0),
+            OutputPartition::Index(index) => Some(index.saturating_add(1)),
+        };
+        head.u8(if place.is_some() { EMIT_TO } else { EMIT });
+        head.u32(target.output);
         head.u32(source);
+        if let Some(place) = place {
+            head.u32(place);
+        }
         head.i64(timestamp_delta);
         head.u32(tail_len as u32);
         head.append_to(&mut self.bytes);
@@ -170,5 +212,12 @@ impl Writer {
         self.count = self.count.checked_add(1).ok_or(BatchError::TooLarge)?;
         self.bytes.reserve(MAX_ENTRY_HEAD + body_len);
         Ok(())
+    }
+}
+
+fn unchosen(output: u32) -> Target {
+    Target {
+        output,
+        partition: OutputPartition::Unchosen,
     }
 }

@@ -34,6 +34,32 @@ pub struct FlowSpec {
     /// When the plugins run.
     #[serde(default)]
     pub mode: FlowMode,
+    /// To which partition of a topic a record goes for which no plugin chooses one.
+    #[serde(default)]
+    pub partition_by: PartitionBy,
+}
+
+impl FlowSpec {
+    /// A flow `name` of `plugins` between topics, from the earliest record on, that pauses when a plugin fails.
+    pub fn new(
+        name: impl Into<String>,
+        from: impl Into<String>,
+        plugins: impl IntoIterator<Item = impl Into<String>>,
+        to: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            from: from.into(),
+            schedule: None,
+            plugins: plugins.into_iter().map(Into::into).collect(),
+            to: to.into_iter().map(Into::into).collect(),
+            config: BTreeMap::new(),
+            start: Start::Earliest,
+            on_error: OnError::Pause,
+            mode: FlowMode::Stream,
+            partition_by: PartitionBy::Key,
+        }
+    }
 }
 
 /// What to change about a flow. What is empty stays as it is; with nothing to change, every plugin goes to its newest version.
@@ -99,6 +125,18 @@ pub enum OnError {
     DeadLetter,
     /// The record is tried again some times, then the flow stops before it.
     Retry,
+}
+
+/// To which partition of a topic a record goes for which no plugin chooses one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PartitionBy {
+    /// By its key, as Kafka's default partitioner has it; a record without a key goes where its source came from.
+    #[default]
+    Key,
+    /// To the partition with the number of the one that its source came from, modulo the topic's partitions.
+    Source,
 }
 
 /// When the plugins of a flow run.

@@ -62,11 +62,27 @@ impl Judge<'_> {
     }
 }
 
-/// How the record of an entry failed; `None` if it did not. Sizes are looked at with `out`.
-pub(super) fn failure(entry: &Entry<'_>, out: Option<&Collector>) -> Option<(Outcome, String)> {
+/// What of the records may not fit their sinks.
+#[derive(Clone, Copy)]
+pub(super) struct LookAt {
+    pub(super) sizes: bool,
+    pub(super) partitions: bool,
+}
+
+/// How the record of an entry failed; `None` if it did not.
+pub(super) fn failure(entry: &Entry<'_>, look_at: LookAt, out: &Collector) -> Option<(Outcome, String)> {
     let (outcome, reason, what) = match entry {
-        Entry::Emit { output, tail, .. } => {
-            let error = out?.oversized(*output as usize, tail.as_bytes().len())?;
+        Entry::Emit {
+            output,
+            partition,
+            tail,
+            ..
+        } => {
+            let output = *output as usize;
+            let oversized = || out.oversized(output, tail.as_bytes().len());
+            let misplaced = || out.misplaced(output, *partition);
+            let error = look_at.sizes.then(oversized).flatten();
+            let error = error.or_else(|| look_at.partitions.then(misplaced).flatten())?;
             return Some((Outcome::Fail, error.to_string()));
         }
         Entry::DeadLetter { reason, .. } => (

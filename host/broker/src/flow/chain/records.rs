@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use weir_batch::frame::Target;
 use weir_batch::{Batch, BatchBuilder, BatchError, bitmap};
 
 /// The records between two plugins.
@@ -9,8 +10,8 @@ pub(super) struct Records<'a> {
     pub(super) batch: Batch<'a>,
     /// By record: its index in the source batch. `None`: its own.
     pub(super) sources: Option<Vec<u32>>,
-    /// By record: the sink that the last transform chose. `None`: every sink.
-    pub(super) outputs: Option<Vec<u32>>,
+    /// By record: where the last transform has it go. `None`: to every sink.
+    pub(super) targets: Option<Vec<Target>>,
 }
 
 impl Records<'_> {
@@ -45,8 +46,8 @@ impl Keep {
     }
 }
 
-/// The kept records as a batch of their own: its bytes, its sources, its outputs.
-pub(super) type Rewritten = (Vec<u8>, Vec<u32>, Option<Vec<u32>>);
+/// The kept records as a batch of their own: its bytes, its sources, its targets.
+pub(super) type Rewritten = (Vec<u8>, Vec<u32>, Option<Vec<Target>>);
 
 pub(super) fn rewrite(
     records: &Records<'_>,
@@ -55,31 +56,31 @@ pub(super) fn rewrite(
 ) -> Result<Rewritten, BatchError> {
     builder.clear();
     let mut sources = Vec::with_capacity(keep.count);
-    let mut outputs = records.outputs.as_ref().map(|_| Vec::with_capacity(keep.count));
+    let mut targets = records.targets.as_ref().map(|_| Vec::with_capacity(keep.count));
     let mut seen = 0;
     for (index, record) in records.batch.records()?.enumerate() {
         seen += 1;
         if bitmap::get(&keep.bits, index) {
             builder.push_tail(record.timestamp(), record.tail())?;
             sources.push(records.source(index));
-            if let (Some(made), Some(outputs)) = (&mut outputs, &records.outputs) {
-                made.push(outputs[index]);
+            if let (Some(made), Some(targets)) = (&mut targets, &records.targets) {
+                made.push(targets[index]);
             }
         }
     }
     check_count(&records.batch, seen)?;
-    Ok((builder.finish()?, sources, outputs))
+    Ok((builder.finish()?, sources, targets))
 }
 
 pub(super) fn as_records(
     bytes: &[u8],
     sources: Vec<u32>,
-    outputs: Option<Vec<u32>>,
+    targets: Option<Vec<Target>>,
 ) -> Result<Records<'_>, BatchError> {
     Ok(Records {
         batch: Batch::parse_trusted(bytes)?,
         sources: Some(sources),
-        outputs,
+        targets,
     })
 }
 

@@ -44,7 +44,7 @@ impl Chain {
         let mut records = Records {
             batch,
             sources: None,
-            outputs: None,
+            targets: None,
         };
         // Owns what `records` borrows, where that is not the source.
         let mut bytes;

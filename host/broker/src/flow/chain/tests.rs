@@ -52,9 +52,15 @@ impl Guest for Fake {
                 continue;
             }
             for (output, made) in (self.make)(text) {
+                // "to:N" chooses the partition.
+                let partition = made.strip_prefix("to:").map(|n| n.parse().unwrap());
+                let target = Target {
+                    output,
+                    partition: partition.map_or(OutputPartition::Unchosen, OutputPartition::Index),
+                };
                 writer
-                    .emit(
-                        output,
+                    .emit_to(
+                        target,
                         index as u32,
                         record.timestamp_delta(),
                         record.key(),
@@ -346,4 +352,82 @@ fn an_earlier_transform_has_one_output_only() {
         matches!(&error, ChainError::Call { reason, .. } if reason.contains("bad frame")),
         "{error:?}"
     );
+}
+
+#[test]
+fn partitions_are_chosen_by_the_last_transform() {
+    let choose = || transform(|text| vec![(0, text.to_owned())]);
+    let keep_all = || filter(|_| true);
+    let sinks = || vec![sink("0", 0, 3)];
+    for stages in [
+        vec![choose()],
+        vec![choose(), keep_all(), filter(|text| text != "x")],
+    ] {
+        let collector = partitions(stages, sinks(), &["to:2", "to:1", "x", "to:2"]);
+        let placed: Vec<_> = collector.into_iter().filter(|(_, value)| value != "x").collect();
+        let expected = [(1, "to:1"), (2, "to:2"), (2, "to:2")].map(|(n, value)| (n, value.to_owned()));
+        assert_eq!(placed, expected);
+    }
+    // One that comes before it has no say.
+    let last = transform(|_| vec![(0, "made".to_owned())]);
+    let made = partitions(vec![choose(), last], sinks(), &["to:2", "to:9"]);
+    assert_eq!(made, [(0, "made".to_owned()), (0, "made".to_owned())]);
+}
+
+#[test]
+fn a_record_for_a_partition_that_is_not_there_fails_alone() {
+    let stages = || vec![transform(|text| vec![(0, text.to_owned())]), filter(|_| true)];
+    let (made, out) = run_with(
+        OnError::Skip,
+        stages(),
+        vec![sink("0", 0, 3)],
+        &["a", "to:3", "b"],
+        0,
+    )
+    .unwrap();
+    assert_eq!(
+        out[0].iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    assert_eq!(made.failed.len(), 1);
+    assert_eq!(made.failed[0].index, 1);
+    assert!(
+        made.failed[0]
+            .reason
+            .contains("partition 3 of topic '0', which has 3"),
+        "{:?}",
+        made.failed
+    );
+    let stopped = run_with(
+        OnError::Pause,
+        stages(),
+        vec![sink("0", 0, 3)],
+        &["a", "to:3", "b"],
+        0,
+    );
+    assert!(matches!(stopped, Err(ChainError::Record(record)) if record.index == 1));
+}
+
+/// Partition and value of everything that comes out, in order of the partitions.
+fn partitions(stages: Vec<Stage>, sinks: Vec<Sink>, values: &[&str]) -> Vec<(u32, String)> {
+    let mut collector = Collector::new(sinks, 0, vec![0, 0]);
+    collector.begin_batch(Codec::None, 0);
+    let bytes = source(values);
+    let policy = Policy {
+        on_error: OnError::Pause,
+        given_up: None,
+    };
+    let batch = Batch::parse(&bytes).unwrap();
+    Chain::new(stages)
+        .run(batch, 0..values.len(), &policy, &mut collector)
+        .unwrap();
+    let mut out = Vec::new();
+    for batch in collector.take().unwrap() {
+        for record in Batch::parse(&batch.batch).unwrap().records().unwrap() {
+            let text = str::from_utf8(record.value().unwrap()).unwrap().to_owned();
+            out.push((batch.partition.index, text));
+        }
+    }
+    out.sort();
+    out
 }

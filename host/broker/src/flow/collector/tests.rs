@@ -21,9 +21,20 @@ fn tail(key: Option<&[u8]>, value: &[u8]) -> Vec<u8> {
     batch.records().unwrap().next().unwrap().tail().to_vec()
 }
 
+fn to(output: usize) -> Target {
+    placed(output, OutputPartition::Unchosen)
+}
+
+fn placed(output: usize, partition: OutputPartition) -> Target {
+    Target {
+        output: output as u32,
+        partition,
+    }
+}
+
 fn push(collector: &mut Collector, output: usize, offset: i64, key: Option<&[u8]>, value: &[u8]) {
     collector
-        .push(output, offset, 1_000 + offset, key, &tail(key, value))
+        .push(to(output), offset, 1_000 + offset, key, &tail(key, value))
         .unwrap();
 }
 
@@ -102,7 +113,7 @@ fn a_record_that_is_too_large_by_itself_is_an_error_and_can_be_cleared() {
     collector.begin_batch(Codec::None, 0);
     push(&mut collector, 0, 0, None, b"before");
     let large = tail(None, &[b'v'; 2_000]);
-    collector.push(0, 1, 0, None, &large).unwrap();
+    collector.push(to(0), 1, 0, None, &large).unwrap();
     let error = collector.take().unwrap_err();
     assert!(
         matches!(error, CollectError::Oversized { max: 1_000, .. }),
@@ -154,7 +165,7 @@ fn whether_a_record_fits_is_known_to_the_byte() {
             let tail = tail(None, &vec![b'v'; len]);
             let fits = collector.oversized(0, tail.len()).is_none();
             assert!(fits || tail.len() > collector.tail_bytes_safe());
-            collector.push(0, 0, 0, None, &tail).unwrap();
+            collector.push(to(0), 0, 0, None, &tail).unwrap();
             assert_eq!(collector.take().is_ok(), fits, "{len} of {max}");
             collector.clear();
             fitted += usize::from(fits);
@@ -194,5 +205,67 @@ fn dead_letters_keep_what_they_were_and_stay_in_their_partition() {
             ("n", None),
             ("weir-reason", Some(&b"no"[..]))
         ]
+    );
+}
+
+/// Pushes keyed records for all kinds of targets; the partitions that they went to, by record.
+fn partitions_of(mut collector: Collector) -> Vec<u32> {
+    let targets = [
+        OutputPartition::Unchosen,
+        OutputPartition::Source,
+        OutputPartition::Index(3),
+        OutputPartition::Index(0),
+    ];
+    let mut places = Vec::new();
+    for (offset, partition) in targets.into_iter().enumerate() {
+        collector.begin_batch(Codec::None, 0);
+        let tail = tail(Some(b"21"), b"v");
+        collector
+            .push(placed(0, partition), offset as i64, 0, Some(b"21"), &tail)
+            .unwrap();
+        places.extend(
+            collector
+                .take()
+                .unwrap()
+                .iter()
+                .map(|batch| batch.partition.index),
+        );
+    }
+    places
+}
+
+#[test]
+fn what_a_plugin_chooses_goes_before_key_and_source() {
+    let collector = || Collector::new(vec![sink("a", 7, 4)], 6, vec![0, 0]);
+    let by_key = partition_for_key(b"21", 4);
+    assert_ne!(by_key, 2, "the key says something else than the source");
+    assert_eq!(partitions_of(collector()), [by_key, 2, 3, 0]);
+    assert_eq!(partitions_of(collector().by_source()), [2, 2, 3, 0]);
+    assert_eq!(partitions_of(collector().in_one_place()), [0; 4]);
+    assert_eq!(partitions_of(collector().on_trial()), [0; 4]);
+}
+
+#[test]
+fn a_partition_that_is_not_there_is_refused() {
+    let collector = || Collector::new(vec![sink("a", 7, 4)], 0, vec![0, 0]);
+    for mut collector in [collector(), collector().by_source(), collector().on_trial()] {
+        collector.begin_batch(Codec::None, 0);
+        assert_eq!(collector.misplaced(0, OutputPartition::Index(3)), None);
+        assert_eq!(collector.misplaced(0, OutputPartition::Source), None);
+        let error = collector.misplaced(0, OutputPartition::Index(4)).unwrap();
+        let text = error.to_string();
+        assert!(text.contains("partition 4 of topic 'a', which has 4"), "{text}");
+        let pushed = collector.push(
+            placed(0, OutputPartition::Index(4)),
+            0,
+            0,
+            None,
+            &tail(None, b"v"),
+        );
+        assert_eq!(pushed, Err(error));
+    }
+    assert_eq!(
+        collector().in_one_place().misplaced(0, OutputPartition::Index(4)),
+        None
     );
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weir_batch::Codec;
-use weir_batch::frame::{Entry, Reader};
+use weir_batch::frame::{Entry, Reader, Target};
 use weir_runtime::{Budget, CallError, Instance, Page};
 
 use crate::flow::calls::Fault;
@@ -124,6 +124,7 @@ impl Poll {
             // The runtime lets no other entry pass.
             if let Entry::Emit {
                 output,
+                partition,
                 timestamp_delta,
                 tail,
                 ..
@@ -136,7 +137,13 @@ impl Poll {
                     self.now_ms
                 };
                 collector
-                    .push(output as usize, 0, timestamp, tail.key(), tail.as_bytes())
+                    .push(
+                        Target { output, partition },
+                        0,
+                        timestamp,
+                        tail.key(),
+                        tail.as_bytes(),
+                    )
                     .map_err(|error| bad(&error))?;
                 records += 1;
             }

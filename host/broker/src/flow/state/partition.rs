@@ -42,17 +42,17 @@ pub(crate) struct PartitionState {
     bytes_max: u64,
     totals: Totals,
     /// Rows that are known. Those that a pass on its way has changed stay until it is committed; the others are what is stored.
-    slots: BTreeMap<Vec<u8>, Slot>,
+    slots: BTreeMap<Arc<[u8]>, Slot>,
     kept_bytes: usize,
     /// The pass under way, counted from 1.
     pass: u64,
     /// The last pass that is committed.
     settled: u64,
     /// Keys that the pass under way changed first; some of them may be as they were again.
-    changed: Vec<Vec<u8>>,
+    changed: Vec<Arc<[u8]>>,
     changed_bytes: usize,
     /// What the run under way has changed, as it was before: oldest first.
-    undo: Vec<(Vec<u8>, Slot)>,
+    undo: Vec<Slot>,
     /// The earliest time of the runs of this pass.
     time_ms: Option<i64>,
     /// Why the log could not be read.
@@ -61,6 +61,8 @@ pub(crate) struct PartitionState {
 
 #[derive(Clone, Debug)]
 struct Slot {
+    /// As in the map: whoever keeps a list of keys takes it from here.
+    key: Arc<[u8]>,
     row: Option<Row>,
     /// The last pass that changed it; 0 if it is as stored.
     pass: u64,
@@ -102,9 +104,9 @@ impl PartitionState {
         self.time_ms = None;
         if self.kept_bytes > KEPT_BYTES_MAX {
             let (settled, mut kept_bytes) = (self.settled, 0);
-            self.slots.retain(|key, slot| {
+            self.slots.retain(|_, slot| {
                 let kept = slot.pass > settled;
-                kept_bytes += if kept { slot.bytes(key) } else { 0 };
+                kept_bytes += if kept { slot.bytes() } else { 0 };
                 kept
             });
             self.kept_bytes = kept_bytes;
@@ -119,8 +121,9 @@ impl PartitionState {
 
     /// The run failed: everything is as it was before.
     pub(crate) fn roll_back(&mut self) {
-        while let Some((key, before)) = self.undo.pop() {
-            self.replace(&key, before);
+        while let Some(before) = self.undo.pop() {
+            let key = Arc::clone(&before.key);
+            self.replace(&key, before.row, before.pass);
         }
     }
 
@@ -172,13 +175,15 @@ impl PartitionState {
 
     /// The value under `key` at `now_ms`.
     pub(crate) fn get(&mut self, key: &[u8], now_ms: i64) -> Result<Option<Vec<u8>>, StateError> {
-        if !self.slots.contains_key(key) {
-            self.load(key).map_err(|error| self.failed(error))?;
+        let value = |slot: &Slot| {
+            let row = slot.row.as_ref().filter(|row| row.is_there(now_ms));
+            row.map(|row| row.value.clone())
+        };
+        if let Some(slot) = self.slots.get(key) {
+            return Ok(value(slot));
         }
-        let row = self.slots.get(key).and_then(|slot| slot.row.as_ref());
-        Ok(row
-            .filter(|row| row.is_there(now_ms))
-            .map(|row| row.value.clone()))
+        self.load(key).map_err(|error| self.failed(error))?;
+        Ok(self.slots.get(key).and_then(value))
     }
 
     pub(crate) fn put(
@@ -214,54 +219,45 @@ impl PartitionState {
     }
 
     fn change(&mut self, key: &[u8], row: Option<Row>) -> Result<(), StateError> {
-        if !self.slots.contains_key(key) {
-            self.load(key).map_err(|error| self.failed(error))?;
-        }
-        let before = self.slots.get(key).and_then(|slot| slot.row.as_ref());
-        if row.is_none() && before.is_none() {
+        // Looked up once where it is known, which it is after it was read.
+        let slot = match self.slots.get_mut(key) {
+            Some(slot) => slot,
+            None => {
+                self.load(key).map_err(|error| self.failed(error))?;
+                self.slots.get_mut(key).expect("it was put there just now")
+            }
+        };
+        if row.is_none() && slot.row.is_none() {
             return Ok(());
         }
-        let mut totals = Totals {
-            swept: Vec::new(),
-            ..self.totals
-        };
-        if let Some(before) = before {
-            totals.remove(key.len(), before);
-        }
-        if let Some(row) = &row {
-            totals.add(key.len(), row);
-        }
-        if totals.bytes > self.bytes_max && totals.bytes > self.totals.bytes {
+        let counted = self.totals.bytes;
+        self.totals.exchange(key.len(), slot.row.as_ref(), row.as_ref());
+        if self.totals.bytes > self.bytes_max && self.totals.bytes > counted {
+            let wanted = self.totals.bytes;
+            self.totals.exchange(key.len(), row.as_ref(), slot.row.as_ref());
             return Err(StateError::new(format!(
-                "the flow's state in this partition would have {} bytes, and may have {}: have the plugin delete rows or \
+                "the flow's state in this partition would have {wanted} bytes, and may have {}: have the plugin delete rows or \
                  give them a time to live",
-                totals.bytes, self.bytes_max
+                self.bytes_max
             )));
         }
         self.changed_bytes += key.len() + row.as_ref().map_or(0, |row| row.value.len());
-        let pass = self.pass;
-        let before = self.replace(key, Slot { row, pass });
-        if before.pass != pass {
-            self.changed.push(key.to_vec());
+        let before = slot.exchange(row, self.pass, &mut self.kept_bytes);
+        if before.pass != self.pass {
+            self.changed.push(Arc::clone(&before.key));
         }
-        self.undo.push((key.to_vec(), before));
+        self.undo.push(before);
         Ok(())
     }
 
-    /// Puts a slot where another one is and counts it; the other one.
-    fn replace(&mut self, key: &[u8], new: Slot) -> Slot {
+    /// Puts a row where another one is and counts it; what was there.
+    fn replace(&mut self, key: &[u8], row: Option<Row>, pass: u64) -> Slot {
         let slot = self
             .slots
             .get_mut(key)
             .expect("what is changed was looked up before");
-        if let Some(row) = &slot.row {
-            self.totals.remove(key.len(), row);
-        }
-        if let Some(row) = &new.row {
-            self.totals.add(key.len(), row);
-        }
-        self.kept_bytes = self.kept_bytes + new.bytes(key) - slot.bytes(key);
-        std::mem::replace(slot, new)
+        self.totals.exchange(key.len(), slot.row.as_ref(), row.as_ref());
+        slot.exchange(row, pass, &mut self.kept_bytes)
     }
 
     /// Reads the row under `key`, which is not known.
@@ -270,11 +266,12 @@ impl PartitionState {
             .log
             .kv_read(self.shard, &[self.prefix.as_slice(), key].concat())?;
         let slot = Slot {
+            key: key.into(),
             row: stored.map(|bytes| decode(&bytes)).transpose()?,
             pass: 0,
         };
-        self.kept_bytes += slot.bytes(key);
-        self.slots.insert(key.to_vec(), slot);
+        self.kept_bytes += slot.bytes();
+        self.slots.insert(Arc::clone(&slot.key), slot);
         Ok(())
     }
 
@@ -287,8 +284,16 @@ impl PartitionState {
 }
 
 impl Slot {
-    fn bytes(&self, key: &[u8]) -> usize {
-        key.len() + self.row.as_ref().map_or(0, |row| row.value.len()) + SLOT_BYTES
+    /// Takes this row instead of its own, which is given back, and has `kept_bytes` know.
+    fn exchange(&mut self, row: Option<Row>, pass: u64, kept_bytes: &mut usize) -> Self {
+        let key = Arc::clone(&self.key);
+        let before = std::mem::replace(self, Self { key, row, pass });
+        *kept_bytes = *kept_bytes + self.bytes() - before.bytes();
+        before
+    }
+
+    fn bytes(&self) -> usize {
+        self.key.len() + self.row.as_ref().map_or(0, |row| row.value.len()) + SLOT_BYTES
     }
 }
 

@@ -33,6 +33,16 @@ impl Totals {
         self.expiring = self.expiring.saturating_sub(u64::from(row.expires()));
     }
 
+    /// Counts `new` instead of `old`, under the same key.
+    pub(crate) fn exchange(&mut self, key_bytes: usize, old: Option<&Row>, new: Option<&Row>) {
+        if let Some(old) = old {
+            self.remove(key_bytes, old);
+        }
+        if let Some(new) = new {
+            self.add(key_bytes, new);
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut encoded = vec![VERSION];
         for number in [self.rows, self.bytes, self.expiring] {

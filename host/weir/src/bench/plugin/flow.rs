@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use weir_batch::BatchBuilder;
-use weir_client::{
-    Client, FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError, Record, Start,
-};
+use weir_client::{Client, FlowInfo, FlowPartitionInfo, FlowSpec, FlowState, Record};
 
 use crate::bench::load;
 use crate::cli::Failure;
@@ -23,18 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// A flow from one topic to another that stops at the first error.
 pub(super) fn spec(name: &str, from: &str, plugins: &[&str], to: &str, config: &[(&str, &str)]) -> FlowSpec {
     FlowSpec {
-        name: name.to_owned(),
-        from: from.to_owned(),
-        schedule: None,
-        plugins: plugins.iter().map(|plugin| (*plugin).to_owned()).collect(),
-        to: vec![to.to_owned()],
         config: config
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
-        start: Start::Earliest,
-        on_error: OnError::Pause,
-        mode: FlowMode::Stream,
+        ..FlowSpec::new(name, from, plugins.iter().copied(), [to])
     }
 }
 

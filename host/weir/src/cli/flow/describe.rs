@@ -2,7 +2,7 @@
 
 mod metrics;
 
-use weir_client::FlowInfo;
+use weir_client::{FlowInfo, PartitionBy};
 
 use super::{change, on_error, route, schedule, state, table, total};
 
@@ -40,6 +40,9 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
     }
     if flow.spec.schedule.is_none() {
         text.push_str(&format!("on error: {}\n", on_error(flow.spec.on_error)));
+    }
+    if flow.spec.partition_by == PartitionBy::Source {
+        text.push_str("partition by: source\n");
     }
     if let Some(topic) = &flow.dead_letter {
         text.push_str(&format!("dead letters: topic {topic}\n"));

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use weir_log::{KvRange, ReadError};
 
-use crate::flow::state::partition::{PartitionState, Slot, decode};
+use crate::flow::state::partition::{PartitionState, decode};
 use crate::flow::state::row::Row;
 
 /// Rows that are read from the log at once, and bytes of them.
@@ -51,26 +51,23 @@ impl PartitionState {
                 .range::<[u8], _>((from, to))
                 .take_while(|(key, _)| key.starts_with(prefix))
                 .peekable();
-            let mut show = |key: &[u8], slot: &Slot| slot.row.as_ref().is_none_or(|row| each(key, row));
+            let mut show = |key: &[u8], row: Option<&Row>| row.is_none_or(|row| each(key, row));
             for (key, value) in &page.pairs {
                 let key = &key[self.prefix.len()..];
-                while let Some((known, slot)) = known.next_if(|(known, _)| known.as_slice() < key) {
-                    if !show(known, slot) {
+                while let Some((known, slot)) = known.next_if(|(known, _)| known.as_ref() < key) {
+                    if !show(known, slot.row.as_ref()) {
                         return Ok(());
                     }
                 }
-                let goes_on = match known.next_if(|(known, _)| known.as_slice() == key) {
-                    Some((_, slot)) => show(key, slot),
-                    None => {
-                        let row = Some(decode(value)?);
-                        show(key, &Slot { row, pass: 0 })
-                    }
+                let goes_on = match known.next_if(|(known, _)| known.as_ref() == key) {
+                    Some((_, slot)) => show(key, slot.row.as_ref()),
+                    None => show(key, Some(&decode(value)?)),
                 };
                 if !goes_on {
                     return Ok(());
                 }
             }
-            if known.any(|(key, slot)| !show(key, slot)) || !page.more || last.is_none() {
+            if known.any(|(key, slot)| !show(key, slot.row.as_ref())) || !page.more || last.is_none() {
                 return Ok(());
             }
             after = last;
@@ -97,12 +94,12 @@ impl PartitionState {
             rows_left > 0
         })?;
         for key in over {
-            if !self.slots.contains_key(&key) {
+            if !self.slots.contains_key(key.as_slice()) {
                 self.load(&key)?;
             }
-            let pass = self.pass;
-            if self.replace(&key, Slot { row: None, pass }).pass != pass {
-                self.changed.push(key);
+            let before = self.replace(&key, None, self.pass);
+            if before.pass != self.pass {
+                self.changed.push(before.key);
             }
         }
         self.totals.swept = reached;
