@@ -54,7 +54,7 @@ struct CallTime {
 
 impl HostState {
     pub(crate) fn new(limits: Limits, log: Arc<dyn LogSink>, http: Option<HttpAccess>) -> Self {
-        let rate = LogRate::new(limits.log_bytes_per_s, Instant::now());
+        let rate = LogRate::new(limits.log_bytes_per_s, limits.log_lines_per_s, Instant::now());
         let time = CallTime {
             began: Instant::now(),
             limit_ms: limits.deadline_ms,
@@ -152,7 +152,11 @@ impl HostState {
         if left_out > 0 {
             self.log.log(
                 Level::Warn,
-                &format!("{left_out} log lines left out: over the log rate of the plugin"),
+                &format!(
+                    "{left_out} log lines left out: over the log rate of the plugin, {} bytes or {} lines a second (limits log-bytes and \
+                     log-lines)",
+                    self.limits.log_bytes_per_s, self.limits.log_lines_per_s
+                ),
             );
         }
         self.log.log(level, line);

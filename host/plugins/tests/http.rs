@@ -129,7 +129,7 @@ fn what_is_not_granted_is_not_called() {
             format!("GET http://{place}/ transfer-encoding:chunked"),
             "set by the broker",
         ),
-        (format!("GET {place}/"), "no absolute URL"),
+        (format!("GET {place}/"), "no URL"),
     ] {
         let got = one(config(), &server, line);
         assert!(got.starts_with("bad-request:") && got.contains(why), "{got}");

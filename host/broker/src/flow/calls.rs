@@ -91,10 +91,12 @@ impl From<&CallError> for Fault {
     fn from(error: &CallError) -> Self {
         match error {
             CallError::Trap { .. } => Self::Trap,
-            CallError::Deadline { .. } => Self::Deadline,
+            CallError::Deadline { .. } | CallError::RecordDeadline { .. } => Self::Deadline,
             CallError::Memory { .. } => Self::Memory,
             CallError::OutputTooLarge { .. }
+            | CallError::RecordOutputTooLarge { .. }
             | CallError::TooManyRecords { .. }
+            | CallError::TooManyRecordsInAll { .. }
             | CallError::OverBudget { .. }
             | CallError::CursorTooLarge { .. }
             | CallError::BadOutput { .. } => Self::Output,

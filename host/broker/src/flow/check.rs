@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::core::Core;
 use crate::flow::graph::cycle;
+use crate::flow::http;
 use crate::flow::producing::{check_kind, check_schedule};
 use crate::flow::{Flow, FlowSpec, Mode};
 use crate::flow::{dead_letter, log_topic};
@@ -47,7 +48,10 @@ pub(crate) fn check(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerE
         return Err(BrokerError::new(ErrorKind::FlowAlreadyExists, message));
     }
     if flows.len() >= core.limits.flows_max {
-        let message = format!("there are {} flows, the most this broker runs", flows.len());
+        let message = format!(
+            "there are {} flows, the most this broker runs (flows_max in its configuration): delete one, or have that raised",
+            flows.len()
+        );
         return Err(BrokerError::new(ErrorKind::LimitExceeded, message));
     }
     check_guards(&flows, &spec)?;
@@ -79,14 +83,17 @@ pub(crate) fn check_change(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, 
 }
 
 fn check_plugins(core: &Core, spec: &mut FlowSpec) -> Result<(), BrokerError> {
+    let mut imports = Vec::with_capacity(spec.plugins.len());
     for index in 0..spec.plugins.len() {
         let mut plugin = PluginRef::parse(&spec.plugins[index])?;
         let (version, row) = core.registry.resolve(&plugin)?;
         check_kind(spec, &plugin, row.kind)?;
         plugin.version = Some(version);
         spec.plugins[index] = plugin.to_string();
+        imports.push((plugin.to_string(), row.imports));
     }
-    Ok(())
+    http::check(spec, &imports)?;
+    spec.limits.check(&core.limits.flow_ceilings)
 }
 
 /// What only flows in front of a topic have to be.

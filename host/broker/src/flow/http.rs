@@ -104,7 +104,10 @@ mod tests {
         let error = check(&mut spec(&[]), &http).unwrap_err().message;
         assert!(error.contains("p@1") && error.contains("--allow-http"), "{error}");
         let error = check(&mut spec(&["a.example"]), &none).unwrap_err().message;
-        assert!(error.contains("a.example") && error.contains("leave out"), "{error}");
+        assert!(
+            error.contains("a.example") && error.contains("leave out"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -98,7 +98,10 @@ impl FlowLimits {
     pub(crate) fn changed(&self, changes: &Self, unset: &[String]) -> Result<Self, String> {
         let mut changed = self.clone();
         for name in unset {
-            let index = changed.named().iter().position(|(known, value)| known == name && value.is_some());
+            let index = changed
+                .named()
+                .iter()
+                .position(|(known, value)| known == name && value.is_some());
             let Some(index) = index else {
                 return Err(format!("the flow has no limit '{name}' of its own to take away"));
             };
@@ -127,7 +130,9 @@ impl FlowLimits {
             } else if value == 0 {
                 format!("the limit {name} is 0, and nothing could run: leave it out for the broker's default")
             } else if name == "memory" && value < MEMORY_BYTES_MIN {
-                format!("the limit memory of {value} bytes is less than the {MEMORY_BYTES_MIN} of one page of WebAssembly")
+                format!(
+                    "the limit memory of {value} bytes is less than the {MEMORY_BYTES_MIN} of one page of WebAssembly"
+                )
             } else {
                 continue;
             };
@@ -189,11 +194,27 @@ mod tests {
             error.contains("memory") && error.contains("2147483648") && error.contains("1073741824"),
             "{error}"
         );
-        assert_eq!(limits.check(&FlowLimits::default()), Ok(()), "no ceiling, no bound");
+        assert_eq!(
+            limits.check(&FlowLimits::default()),
+            Ok(()),
+            "no ceiling, no bound"
+        );
         assert_eq!(FlowLimits::ceilings().check(&FlowLimits::ceilings()), Ok(()));
         for (limits, word) in [
-            (FlowLimits { call_ms: Some(0), ..FlowLimits::default() }, "call-time is 0"),
-            (FlowLimits { memory_bytes: Some(1), ..FlowLimits::default() }, "65536"),
+            (
+                FlowLimits {
+                    call_ms: Some(0),
+                    ..FlowLimits::default()
+                },
+                "call-time is 0",
+            ),
+            (
+                FlowLimits {
+                    memory_bytes: Some(1),
+                    ..FlowLimits::default()
+                },
+                "65536",
+            ),
         ] {
             let error = limits.check(&FlowLimits::ceilings()).unwrap_err().message;
             assert!(error.contains(word), "{error}");
@@ -213,7 +234,12 @@ mod tests {
         };
         let after = before.changed(&change, &["state".to_owned()]).unwrap();
         assert_eq!(after, change);
-        assert!(after.changed(&change, &["state".to_owned()]).unwrap_err().contains("'state'"));
+        assert!(
+            after
+                .changed(&change, &["state".to_owned()])
+                .unwrap_err()
+                .contains("'state'")
+        );
         assert!(after.changed(&change, &["nonsense".to_owned()]).is_err());
     }
 

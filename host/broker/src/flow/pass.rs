@@ -376,7 +376,8 @@ impl Bisect for Run<'_> {
             }
         }
         if let ChainError::Call {
-            fault: Fault::Stopped, ..
+            fault: Fault::Stopped,
+            ..
         } = error
         {
             // Nothing is known of these records, and nothing is said about them.

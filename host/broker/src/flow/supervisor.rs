@@ -10,6 +10,7 @@ use weir_runtime::Plugin;
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::handle::Running;
+use crate::flow::http;
 use crate::flow::log::FlowLog;
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing::{self, Producer};
@@ -74,7 +75,7 @@ impl Supervisor {
         let name = spec.shown_topic();
         let topic = self.core.topic(name);
         let topic = topic.map_err(|_| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name)))?;
-        let work = Arc::new(load_for(&self.core, &self.flow).await?);
+        let work = Arc::new(load_for(&self.core, &self.flow, self.stop.clone()).await?);
         let ended = ingest::run(&self.core, &self.flow, work, topic, &mut self.stop).await;
         Ok(ended.map(pause))
     }
@@ -89,7 +90,7 @@ impl Supervisor {
             .iter()
             .map(|name| self.core.topic(name).map_err(|_| gone(name)));
         let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
-        let work = load_for(&self.core, &self.flow).await?;
+        let work = load_for(&self.core, &self.flow, self.stop.clone()).await?;
         Ok((Arc::new(work), source, sinks))
     }
 
@@ -212,30 +213,38 @@ pub(super) fn pause(reason: String) -> Pause {
 pub(crate) async fn try_out(core: &Arc<Core>, spec: &FlowSpec) -> Result<Box<dyn Send>, BrokerError> {
     if spec.schedule.is_some() {
         Ok(Box::new(
-            Producer::load(core, spec, Arc::default(), Arc::default()).await?,
+            Producer::load(core, spec, Arc::default(), Arc::default(), None).await?,
         ))
     } else {
-        Ok(Box::new(load(core, spec, Arc::default(), Arc::default()).await?))
+        Ok(Box::new(
+            load(core, spec, Arc::default(), Arc::default(), None).await?,
+        ))
     }
 }
 
 /// Loads the plugins of a flow, to log and to count as the flow's.
-async fn load_for(core: &Arc<Core>, flow: &Flow) -> Result<FlowWork, BrokerError> {
+async fn load_for(
+    core: &Arc<Core>,
+    flow: &Flow,
+    stop: watch::Receiver<bool>,
+) -> Result<FlowWork, BrokerError> {
     load(
         core,
         flow.spec(),
         Arc::clone(flow.log()),
         Arc::clone(flow.metrics()),
+        Some(stop),
     )
     .await
 }
 
-/// Loads the plugins of a flow and sets them up once, on the threads for compiling.
+/// Loads the plugins of a flow and sets them up once, on the threads for compiling. Their calls to hosts outside end when `stop` says so.
 pub(crate) async fn load(
     core: &Arc<Core>,
     spec: &FlowSpec,
     log: Arc<FlowLog>,
     metrics: Arc<FlowMetrics>,
+    stop: Option<watch::Receiver<bool>>,
 ) -> Result<FlowWork, BrokerError> {
     let rows = plugin_rows(core, spec)?;
     let spec = spec.clone();
@@ -254,7 +263,11 @@ pub(crate) async fn load(
             );
             return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
         }
-        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log, metrics);
+        let http = http::access(&shared, &spec, stop)?;
+        let limits = spec.limits.over(shared.runtime.limits());
+        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log, metrics)
+            .with_limits(limits)
+            .with_http(http);
         let chain = work.chain().map_err(|(plugin, error)| {
             BrokerError::new(
                 ErrorKind::InvalidFlow,

@@ -120,7 +120,8 @@ impl Runner {
                     continue;
                 }
                 Err(PollFailure::Failed {
-                    fault: Fault::Stopped, ..
+                    fault: Fault::Stopped,
+                    ..
                 }) => return Attempt::Stopped,
                 Err(PollFailure::Failed { reason, .. }) => {
                     counters.failed();
@@ -214,7 +215,8 @@ impl Runner {
             now_ms: at_ms,
         };
         let (reply, polled) = oneshot::channel();
-        self.core.pool.push(self.flow.id(), move || {
+        let (flow, waits) = (self.flow.id(), self.producer.waits());
+        self.core.pool.push_that(flow, waits, move || {
             // The runner may have gone: then nobody wants the page.
             let _ = reply.send(poll.run());
         });
