@@ -98,8 +98,8 @@ pub use record::Record;
 pub use weir_batch::{BatchBuilder, Codec};
 pub use weir_protocol::{
     BrokerInfo, Difference, DryRun, DryRunFailure, ErrorCode, FlowCalls, FlowChange, FlowFaults,
-    FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowProducingInfo, FlowRevision,
-    FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow,
-    FlowStateTotals, OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo,
-    TopicSummary, Trial, WireError,
+    FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits, FlowMode, FlowPartitionInfo, FlowProducingInfo,
+    FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery,
+    FlowStateRow, FlowStateTotals, OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start,
+    TopicInfo, TopicSummary, Trial, WireError,
 };

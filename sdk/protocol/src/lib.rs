@@ -123,7 +123,7 @@ pub mod tuning;
 
 pub use admin::{
     AdminRequest, AdminResponse, BrokerInfo, Difference, DryRun, DryRunFailure, FlowCalls, FlowChange,
-    FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace,
+    FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits, FlowMode, FlowPartitionInfo, FlowPlace,
     FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace,
     FlowStateQuery, FlowStateRow, FlowStateTotals, OnError, PartitionBy, PartitionInfo, PluginInfo,
     PluginKind, TopicInfo, TopicSummary, Trial,

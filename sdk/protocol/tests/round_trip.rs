@@ -6,14 +6,14 @@ use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
-    ErrorCode, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode,
-    FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState,
-    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, Frame, FrameDecoder,
-    FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe,
-    PRODUCE_HEADER_LEN, PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader,
-    ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start,
-    SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo,
-    TopicSummary, Trial, WireError, encode_control, encode_control_into,
+    ErrorCode, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits,
+    FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec,
+    FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, Frame,
+    FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce,
+    OpenSubscribe, PRODUCE_HEADER_LEN, PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind,
+    ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection,
+    Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter,
+    TopicInfo, TopicSummary, Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -109,6 +109,11 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
                 on_error,
                 mode,
                 partition_by,
+                allow_http: vec!["http://localhost:8080".to_owned()],
+                limits: FlowLimits {
+                    memory_bytes: Some(1),
+                    ..FlowLimits::default()
+                },
             },
         )
 }
@@ -121,6 +126,8 @@ fn flow_revision() -> impl Strategy<Value = FlowRevision> {
             plugins: spec.plugins,
             config: spec.config,
             on_error: spec.on_error,
+            allow_http: spec.allow_http,
+            limits: spec.limits,
             since_ms,
             from,
             back_to,
@@ -134,6 +141,9 @@ fn flow_change() -> impl Strategy<Value = FlowChange> {
         set: spec.config,
         unset,
         on_error: policy.then_some(spec.on_error),
+        allow_http: policy.then_some(spec.allow_http),
+        limits: spec.limits,
+        unset_limits: spec.to,
     })
 }
 
@@ -532,6 +542,7 @@ fn request() -> impl Strategy<Value = AdminRequest> {
                 name,
                 change,
                 records,
+                call_out: records.is_some(),
             }
         }),
         (text(), option::of(any::<u32>())).prop_map(|(name, to)| AdminRequest::RollbackFlow { name, to }),

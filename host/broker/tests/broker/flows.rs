@@ -3,7 +3,10 @@
 mod dry_runs;
 mod errors;
 mod exactly_once;
+mod fairness;
+mod http;
 mod lifecycle;
+mod limits;
 mod logs;
 mod metrics;
 mod partitions;

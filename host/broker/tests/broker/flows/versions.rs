@@ -35,7 +35,11 @@ fn to_version(version: u32) -> FlowChange {
         _ => (columns, Vec::new()),
     };
     FlowChange {
-        plugins: vec![format!("form@{version}")],
+        plugins: vec![format!(
+            "form@{version
+        ..FlowChange::default()
+    }"
+        )],
         set,
         unset,
         on_error: None,
