@@ -345,6 +345,6 @@ async fn a_dry_run_calls_out_only_if_it_is_told_to() {
         .await
         .unwrap();
     assert_eq!((found.tried.records_in, found.tried.failed), (1, 0));
-    assert_eq!(found.tried.bytes_out, "200 /x".len() as u64);
+    assert_eq!(found.tried.records_out["b"], 1);
     broker.shutdown().await;
 }

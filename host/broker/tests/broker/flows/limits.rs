@@ -10,6 +10,9 @@ fn none() -> FlowLimits {
     FlowLimits::default()
 }
 
+/// Settings of the guest, limits of its flow, and what the reason says.
+type Case<'a> = (&'a [(&'a str, &'a str)], FlowLimits, &'a [&'a str]);
+
 async fn broker() -> Broker {
     let broker = Broker::open(config(Storage::Memory, 1)).await.unwrap();
     populate(&broker, TOPICS, &["hostile", "count-by-key"]).await;
@@ -26,7 +29,7 @@ fn hostile(settings: &[(&str, &str)], limits: FlowLimits) -> FlowSpec {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_over_a_limit_pauses_its_flow_and_says_how_to_raise_it() {
     let floods = &[("do", "flood-records"), ("n", "10"), ("at", "bad")][..];
-    let cases: [(&[(&str, &str)], FlowLimits, &[&str]); 7] = [
+    let cases: [Case<'_>; 7] = [
         (
             &[("do", "loop"), ("at", "bad")],
             FlowLimits {
@@ -62,10 +65,10 @@ async fn what_is_over_a_limit_pauses_its_flow_and_says_how_to_raise_it() {
         (
             floods,
             FlowLimits {
-                record_output_bytes: Some(60),
+                record_output_bytes: Some(20),
                 ..none()
             },
-            &["60 for each", "--limit record-output-bytes="],
+            &["20 for each", "--limit record-output-bytes="],
         ),
         (
             floods,
@@ -78,10 +81,10 @@ async fn what_is_over_a_limit_pauses_its_flow_and_says_how_to_raise_it() {
         (
             floods,
             FlowLimits {
-                record_output_records: Some(5),
+                record_output_records: Some(2),
                 ..none()
             },
-            &["5", "--limit record-output-records="],
+            &["may return 2 ", "--limit record-output-records="],
         ),
     ];
     for (settings, limits, words) in cases {

@@ -35,14 +35,10 @@ fn to_version(version: u32) -> FlowChange {
         _ => (columns, Vec::new()),
     };
     FlowChange {
-        plugins: vec![format!(
-            "form@{version
-        ..FlowChange::default()
-    }"
-        )],
+        plugins: vec![format!("form@{version}")],
         set,
         unset,
-        on_error: None,
+        ..FlowChange::default()
     }
 }
 
