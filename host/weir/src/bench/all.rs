@@ -105,8 +105,7 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     })
     .await?;
     let p50 = row(&one_by_one, "p50");
-    let meets = p50.share.is_some_and(|share| share <= 2.0);
-    report.row(p50.bar("at most 200 %", meets));
+    report.row(p50.share_at_most(2.0));
 
     let calls = plugin::calls::run(&plugin::calls::CallArgs::for_all()).await?;
     report.row(row(&calls, "identity").at_most(60.0));

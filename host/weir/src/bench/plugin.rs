@@ -7,6 +7,7 @@ mod counter;
 mod flow;
 mod hostile;
 mod idle;
+mod ingest;
 mod native;
 mod trap;
 mod upload;
@@ -14,6 +15,7 @@ mod upload;
 use super::Failure;
 use super::place::PlaceArgs;
 use super::report::Report;
+use crate::cli::number;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     rows: Vec<Rows>,
     #[command(flatten)]
     calls: calls::CallArgs,
+    /// Bytes of values sent through a filter on ingest, and again without it, in a round
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = number::bytes)]
+    ingest_bytes: u64,
     /// Records, of 100 bytes, that a flow has to pass on in a round
     #[arg(long, value_name = "N", default_value = "2000000", value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     flow_records: u64,
@@ -40,6 +45,8 @@ pub(crate) struct Args {
 enum Rows {
     /// Calls of plugins, against native code
     Calls,
+    /// Producing through a filter on ingest
+    Ingest,
     /// A flow with a filter and two transforms
     Chain,
     /// A flow that counts by key, with state
@@ -62,6 +69,10 @@ pub(super) async fn run(args: Args) -> Result<Report, Failure> {
     if wanted(Rows::Calls) {
         step("calls of plugins, and of the same code natively");
         report.absorb(calls::run(&args.calls).await?);
+    }
+    if wanted(Rows::Ingest) {
+        step("produce through a filter on ingest");
+        report.absorb(ingest::run(&place, args.ingest_bytes, rounds).await?);
     }
     if wanted(Rows::Chain) {
         step("a flow of three plugins, and of one");

@@ -64,6 +64,12 @@ impl Row {
         self
     }
 
+    /// Bar: the share is at most `most`.
+    pub(super) fn share_at_most(self, most: f64) -> Self {
+        let meets = self.share.is_some_and(|share| share <= most);
+        self.bar(format!("at most {:.0} %", most * 100.0), meets)
+    }
+
     /// Bar: the share is at least `least`.
     pub(super) fn at_least(self, least: f64) -> Self {
         let meets = self.share.is_some_and(|share| share >= least);

@@ -13,6 +13,13 @@ use crate::cli::{Failure, number};
 use crate::guests;
 use crate::stats::median;
 
+/// A filter's call, in that of its native twin.
+const FILTER_RATIO_MAX: f64 = 1.5;
+/// A transform's call, which copies the records, in that of its native twin.
+const COPYING_RATIO_MAX: f64 = 2.0;
+/// What the call takes for a record of 100 bytes beside what the plugin does.
+const PACKED_CALL_NS_MAX: f64 = 25.0;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallArgs {
     /// Bytes of a record's value; several, comma-separated, one after the other
@@ -69,7 +76,16 @@ fn measure(plugin: &'static str, cases: &[Case], time: Duration, rounds: u64) ->
         let (guest_ns, native_ns) =
             in_turns(&mut guest, &mut native, &case.batch, time, rounds).map_err(|error| failure(&error))?;
         let what = format!("{}: guest call", case.what);
-        rows.push(Row::new(what, guest_ns, "ns/record").of("native", native_ns));
+        let row = Row::new(what, guest_ns, "ns/record").of("native", native_ns);
+        rows.push(row.share_at_most(match loaded.kind() {
+            Kind::Filter => FILTER_RATIO_MAX,
+            _ => COPYING_RATIO_MAX,
+        }));
+        if case.is_packed_call() {
+            let what = format!("{}: the call over native", case.what);
+            let over = guest_ns - native_ns;
+            rows.push(Row::new(what, over, "ns/record").at_most(PACKED_CALL_NS_MAX));
+        }
     }
     rows.push(Row::new(format!("{plugin}: compile"), compile_ms, "ms"));
     Ok(rows)

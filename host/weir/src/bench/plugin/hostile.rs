@@ -60,8 +60,7 @@ fn report(deeds: [Deed; 3], records: u32) -> Report {
             "us",
         )
         .of("without the flow", median(deed.without));
-        let meets = row.share.is_some_and(|share| share <= RATIO_MAX);
-        report.row(row.bar("at most 200 %", meets));
+        report.row(row.share_at_most(RATIO_MAX));
     }
     report.note(format!(
         "hostile: every other record of the flow's topic is bad, policy skip; the flow has a backlog all the time; {records} records a round, in \
