@@ -76,6 +76,8 @@ pub struct Trial {
 /// A record that a plugin could not handle.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DryRunFailure {
+    /// The source topic.
+    pub topic: String,
     /// The source partition.
     pub partition: u32,
     /// The record's offset.
@@ -91,6 +93,8 @@ pub struct DryRunFailure {
 /// A record of which different things were made.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Difference {
+    /// The source topic.
+    pub topic: String,
     /// The source partition.
     pub partition: u32,
     /// The record's offset.
@@ -102,8 +106,8 @@ pub struct Difference {
 }
 
 impl Broker {
-    /// Runs the flow `name`, with `change` made (its plugins' newest versions if that is empty), over the last `records` of its source, and
-    /// what it runs now over the same records, and compares. Nothing is stored, and the flow is left alone. Plugins that keep
+    /// Runs the flow `name`, with `change` made (its plugins' newest versions if that is empty), over the last `records` of its sources,
+    /// in equal shares over all partitions of all of them, and what it runs now over the same records, and compares. Nothing is stored, and the flow is left alone. Plugins that keep
     /// state begin with none; those that call out over HTTP do so with `allow_http`, to the hosts that the flow is granted, and without it
     /// there is no dry run of them. It takes 20 seconds at most, and one flow's share of the threads for guests.
     ///
@@ -177,23 +181,27 @@ async fn dry_run(
     }
     let mut found = DryRun::default();
     // What records are stored in front of an ingest flow is what it let through; there is nothing better to try it on.
-    let source = core.topic(tried.shown_topic())?;
-    let partitions = source.partitions();
-    let share = i64::from(records.div_ceil(partitions.max(1)));
+    let mut lanes = Vec::new();
+    for name in tried.shown_topics() {
+        let source = core.topic(name)?;
+        lanes.extend((0..source.partitions()).map(|index| (source.clone(), index)));
+    }
+    let share = i64::from(records.div_ceil(u32::try_from(lanes.len()).unwrap_or(u32::MAX).max(1)));
     let mut bytes_left = BYTES_MAX;
-    'partitions: for index in 0..partitions {
+    'lanes: for (source, index) in lanes {
         let partition = source.partition(index)?;
+        let place: (Arc<str>, u32) = (source.name().into(), index);
         let (first, end) = (partition.log_start_offset(), partition.high_watermark());
         let mut from = (end - share).max(first);
         let mut begins = true;
         while from < end {
             if began.elapsed() > TIME_MAX {
                 found.cut_short = Some(format!("it took longer than {} s", TIME_MAX.as_secs()));
-                break 'partitions;
+                break 'lanes;
             }
             if bytes_left == 0 {
                 found.cut_short = Some(format!("the records have more than {} MiB", BYTES_MAX >> 20));
-                break 'partitions;
+                break 'lanes;
             }
             let batch = read_one(core, &source, index, from).await?;
             let Some((batch, next)) = batch else { break };
@@ -203,7 +211,7 @@ async fn dry_run(
                     work: Arc::clone(&trier.work),
                     sinks: trier.sinks.clone(),
                     batch: batch.clone(),
-                    partition: index,
+                    place: place.clone(),
                     begins,
                     range: from..end,
                     unpacked_bytes_max: core.limits.unpacked_batch_bytes_max,
@@ -213,12 +221,12 @@ async fn dry_run(
             let mut made = Vec::with_capacity(trials.len());
             for trier in &mut trials {
                 let outcome = run(trier).await?;
-                trier.add(&outcome, index);
+                trier.add(&outcome);
                 made.push(outcome);
             }
             if let [tried, running] = made.as_slice() {
                 compare(
-                    index,
+                    &place,
                     tried.records_in,
                     &running.streams,
                     &tried.streams,
@@ -268,7 +276,7 @@ impl Trier {
         })
     }
 
-    fn add(&mut self, made: &Made, partition: u32) {
+    fn add(&mut self, made: &Made) {
         let trial = &mut self.trial;
         trial.records_in += made.records_in;
         trial.bytes_in += made.bytes_in;
@@ -278,10 +286,7 @@ impl Trier {
         trial.failed += made.failures.len() as u64;
         for failure in &made.failures {
             if trial.failures.len() < SHOWN_MAX {
-                trial.failures.push(DryRunFailure {
-                    partition,
-                    ..failure.clone()
-                });
+                trial.failures.push(failure.clone());
             }
         }
         for (topic, bytes) in made.streams.iter().flat_map(Stream::outputs) {

@@ -19,6 +19,8 @@ pub struct Limits {
     pub flows_max: usize,
     /// Most plugins in the chain of one flow.
     pub flow_plugins_max: usize,
+    /// Most source topics of one flow.
+    pub flow_sources_max: usize,
     /// Most sink topics of one flow.
     pub flow_sinks_max: usize,
     /// Most bytes of a flow's configuration, keys and values together.
@@ -63,6 +65,7 @@ impl Default for Limits {
             unpacked_batch_bytes_max: 64 * 1024 * 1024,
             flows_max: 1_000,
             flow_plugins_max: 16,
+            flow_sources_max: 16,
             flow_sinks_max: 64,
             flow_config_bytes_max: 64 * 1024,
             flow_log_lines_max: 256,

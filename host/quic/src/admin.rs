@@ -1,5 +1,6 @@
 //! An administrative stream: one request, one answer.
 
+mod bounded;
 mod dry_run;
 mod flow_state;
 mod info;
@@ -137,6 +138,14 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
         }
         AdminRequest::RollbackFlow { name, to } => {
             AdminResponse::Flow(Box::new(info::flow(broker.rollback_flow(&name, to).await?)))
+        }
+        AdminRequest::BackfillFlow { name, backfill } => {
+            let backfill = bounded::backfill(backfill)?;
+            AdminResponse::Flow(Box::new(info::flow(broker.backfill_flow(&name, backfill).await?)))
+        }
+        AdminRequest::ReplayFlow { name, replay } => {
+            let replay = bounded::replay(replay)?;
+            AdminResponse::Flow(Box::new(info::flow(broker.replay_flow(&name, replay).await?)))
         }
         AdminRequest::DeleteFlow { name } => {
             broker.delete_flow(&name).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::flow::{FlowLimits, FlowSpec, OnError};
 
@@ -28,15 +28,17 @@ pub struct FlowRevision {
     pub limits: FlowLimits,
     /// When it took over, in milliseconds since 1970.
     pub since_ms: i64,
-    /// By source partition: the first offset that it processes. Later partitions are its own from the beginning.
-    pub from: Vec<i64>,
+    /// By source, in the order of [`FlowSpec::from`], then by partition: the first offset that it processes. Later partitions
+    /// are its own from the beginning. Of an ingest flow, for the topic that it guards.
+    #[serde(deserialize_with = "by_source")]
+    pub from: Vec<Vec<i64>>,
     /// The revision that it repeats, if it came about by going back.
     pub back_to: Option<u32>,
 }
 
 impl FlowRevision {
     /// What `spec` has at `number`, from these offsets on.
-    pub(crate) fn of(spec: &FlowSpec, number: u32, since_ms: i64, from: Vec<i64>) -> Self {
+    pub(crate) fn of(spec: &FlowSpec, number: u32, since_ms: i64, from: Vec<Vec<i64>>) -> Self {
         Self {
             number,
             plugins: spec.plugins.clone(),
@@ -61,6 +63,20 @@ impl FlowRevision {
             ..spec.clone()
         }
     }
+}
+
+/// The offsets as they are stored: by source, or, by earlier releases, of the only one.
+fn by_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<i64>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Offsets {
+        BySource(Vec<Vec<i64>>),
+        OfOne(Vec<i64>),
+    }
+    Ok(match Offsets::deserialize(deserializer)? {
+        Offsets::BySource(offsets) => offsets,
+        Offsets::OfOne(offsets) => vec![offsets],
+    })
 }
 
 /// What to change about a flow; what is left empty stays as it is. With nothing to change, every plugin goes to its newest
@@ -185,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_revision_is_what_it_was_made_of() {
-        let revision = FlowRevision::of(&spec(), 3, 7, vec![1, 2]);
+        let revision = FlowRevision::of(&spec(), 3, 7, vec![vec![1, 2]]);
         let mut other = spec();
         other.plugins = vec!["keep@9".to_owned()];
         other.config.clear();

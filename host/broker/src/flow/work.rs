@@ -8,6 +8,7 @@ use weir_runtime::{CallError, Grants, HttpAccess, InstanceOptions, Limits, Plugi
 use crate::PluginKind;
 use crate::flow::chain::{Chain, Stage};
 use crate::flow::counters::Counters;
+use crate::flow::lane::Lane;
 use crate::flow::log::{FlowLog, PluginLog};
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::plugin_config::plugin_config;
@@ -72,9 +73,9 @@ impl FlowWork {
         &self.flow
     }
 
-    /// The flow's counters for a source partition.
-    pub(crate) fn counters(&self, partition: u32) -> Arc<Counters> {
-        self.metrics.partition(partition)
+    /// The flow's counters for a lane.
+    pub(crate) fn counters(&self, lane: Lane) -> Arc<Counters> {
+        self.metrics.lane(lane)
     }
 
     /// Whether any of its plugins keeps state.

@@ -1,5 +1,6 @@
 //! Flows: what they do, when they stop, and that they do it exactly once.
 
+mod bounded;
 mod dry_runs;
 mod errors;
 mod exactly_once;
@@ -12,6 +13,7 @@ mod metrics;
 mod partitions;
 mod policies;
 mod producers;
+mod sources;
 mod stateful;
 mod versions;
 
@@ -192,7 +194,7 @@ async fn what_cannot_run_is_refused() {
         ),
         (
             FlowSpec {
-                from: "x".to_owned(),
+                from: vec!["x".to_owned()],
                 ..good()
             },
             ErrorKind::UnknownTopicOrPartition,

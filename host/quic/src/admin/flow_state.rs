@@ -5,6 +5,7 @@ use weir_protocol as wire;
 
 pub(super) fn query(query: wire::FlowStateQuery) -> broker::FlowStateQuery {
     broker::FlowStateQuery {
+        topic: query.topic,
         partition: query.partition,
         plugin: query.plugin,
         prefix: query.prefix,

@@ -93,7 +93,7 @@ fn wire_flow_limits(limits: &broker::FlowLimits) -> wire::FlowLimits {
     }
 }
 
-fn unknown(what: &dyn std::fmt::Debug) -> BrokerError {
+pub(super) fn unknown(what: &dyn std::fmt::Debug) -> BrokerError {
     BrokerError::new(
         ErrorKind::InvalidFlow,
         format!("this broker does not know {what:?}"),
@@ -186,6 +186,9 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
         broker::FlowStatus::Starting => (wire::FlowState::Starting, None),
         broker::FlowStatus::Running => (wire::FlowState::Running, None),
         broker::FlowStatus::Waiting { reason } => (wire::FlowState::Waiting { reason }, None),
+        broker::FlowStatus::Paused(pause) if pause.finished => {
+            (wire::FlowState::Finished { reason: pause.reason }, None)
+        }
         broker::FlowStatus::Paused(pause) => (
             wire::FlowState::Paused { reason: pause.reason },
             pause.place.map(place),
@@ -193,6 +196,7 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
     };
     wire::FlowInfo {
         spec: wire_flow_spec(flow.spec),
+        bounded: flow.bounded.map(super::bounded::bounded),
         state,
         stopped_at,
         id: flow.id,
@@ -304,9 +308,11 @@ fn place(place: broker::Place) -> wire::FlowPlace {
 
 fn flow_partition(partition: broker::FlowPartitionInfo) -> wire::FlowPartitionInfo {
     wire::FlowPartitionInfo {
+        source: partition.source,
         partition: partition.partition,
         cursor: partition.cursor,
         end: partition.end,
+        until: partition.until,
         lag: i64::try_from(partition.lag).unwrap_or(i64::MAX),
         records_in: partition.records_in,
         bytes_in: partition.bytes_in,

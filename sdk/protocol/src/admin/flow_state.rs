@@ -8,6 +8,9 @@ use super::octets;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FlowStateQuery {
+    /// The source whose partitions are meant; none for the only one that the flow has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     /// Those of this source partition only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,

@@ -18,11 +18,14 @@ use crate::flow::producing::poll::{Pace, Poll, PollFailure, Polled};
 use crate::flow::producing::timetable::Timetable;
 use crate::flow::runner::gone_reason;
 use crate::flow::sinks::{shape, sink};
-use crate::flow::{Flow, Pause};
+use crate::flow::{Flow, Lane, Pause};
 use crate::topic::Durability;
 
-/// Where a producer waits, as the flow sees it: it has no source partitions.
-const LANE: u32 = 0;
+/// Where a producer waits, as the flow sees it: it has no source.
+const LANE: Lane = Lane {
+    source: 0,
+    partition: 0,
+};
 
 /// One producer flow, from its cursor on until it is stopped. One poll at a time; no guest code runs here, and nothing that
 /// blocks.
@@ -64,12 +67,7 @@ impl Runner {
                 Attempt::Retry(reason) => reason,
                 Attempt::Pause(reason) => {
                     flow.producing().error();
-                    return Some(Pause {
-                        reason,
-                        requested: false,
-                        since_ms: now_ms(),
-                        place: None,
-                    });
+                    return Some(Pause::because(reason));
                 }
             };
             flow.producing().error();

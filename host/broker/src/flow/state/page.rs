@@ -17,6 +17,8 @@ const VALUE_BYTES_SHOWN: usize = 64 << 10;
 /// Which rows of a flow's state are wanted.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct FlowStateQuery {
+    /// The source whose partitions are meant; none for the only one that the flow has.
+    pub topic: Option<String>,
     /// Those of this source partition only.
     pub partition: Option<u32>,
     /// Those of this plugin only: its name without a version, and `NAME#2` for the second one of that name in the chain.

@@ -1,6 +1,6 @@
 //! `weir flow upgrade` and `rollback`: what to change, and what was changed.
 
-use weir_client::{FlowChange, FlowInfo, FlowRevision};
+use weir_client::{FlowChange, FlowInfo, FlowRevision, FlowSpec};
 
 use super::{OnErrorArg, limit, number, on_error, table};
 
@@ -58,19 +58,34 @@ pub(super) fn changed(flow: &FlowInfo, before: Option<u32>) -> String {
     if before == Some(revision.number) {
         return format!("{name} runs exactly that already: revision {}", revision.number);
     }
-    format!("{name} is at {}", line(revision))
+    format!("{name} is at {}", line(&flow.spec, revision))
 }
 
-fn line(revision: &FlowRevision) -> String {
+fn line(spec: &FlowSpec, revision: &FlowRevision) -> String {
     let mut text = format!("revision {}: {}", revision.number, revision.plugins.join(" -> "));
     if let Some(back_to) = revision.back_to {
         text.push_str(&format!(" (back to revision {back_to})"));
     }
-    if !revision.from.is_empty() {
-        let offsets: Vec<String> = revision.from.iter().map(i64::to_string).collect();
-        text.push_str(&format!(", from offset {} on", offsets.join(", ")));
+    if revision.from.iter().any(|offsets| !offsets.is_empty()) {
+        text.push_str(&format!(
+            ", from offset {} on",
+            from_offsets(spec, revision, ", ")
+        ));
     }
     text
+}
+
+/// The offsets that a revision begins at, by partition; with the topics if there are several.
+fn from_offsets(spec: &FlowSpec, revision: &FlowRevision, between: &str) -> String {
+    let offsets = revision.from.iter().enumerate().map(|(source, offsets)| {
+        let offsets: Vec<String> = offsets.iter().map(i64::to_string).collect();
+        let offsets = offsets.join(between);
+        match spec.from.get(source) {
+            Some(topic) if revision.from.len() > 1 => format!("{topic}: {offsets}"),
+            _ => offsets,
+        }
+    });
+    offsets.collect::<Vec<_>>().join("; ")
 }
 
 /// The revisions, for `describe`; nothing if there was only ever one.
@@ -90,13 +105,12 @@ pub(super) fn revisions(flow: &FlowInfo) -> Option<String> {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
-        let from: Vec<String> = revision.from.iter().map(i64::to_string).collect();
         vec![
             number,
             revision.plugins.join(" -> "),
             settings.join(" "),
             on_error(revision.on_error).to_owned(),
-            from.join(" "),
+            from_offsets(&flow.spec, revision, " "),
         ]
     }));
     Some(table(&rows))

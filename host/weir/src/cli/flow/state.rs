@@ -14,6 +14,9 @@ const SHOWN_MAX: usize = 60;
 pub(crate) struct Args {
     /// The flow
     name: String,
+    /// The source whose partitions are meant, of a flow that reads several
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
     /// Only what it keeps for this partition of its source
     #[arg(long, value_name = "N")]
     partition: Option<u32>,
@@ -38,6 +41,7 @@ struct State {
 
 pub(super) async fn run(args: Args, admin: &Admin, output: Output) -> Result<(), Failure> {
     let mut query = FlowStateQuery {
+        topic: args.topic,
         partition: args.partition,
         plugin: args.plugin,
         prefix: args.prefix.into_bytes(),
