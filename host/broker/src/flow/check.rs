@@ -64,7 +64,7 @@ fn check_all(
             }
         }
     }
-    check_plugins(core, &mut spec)?;
+    check_plugins(core, &mut spec, bounded.is_some())?;
     let flows = core.flows();
     if flows.iter().any(|flow| flow.name() == spec.name) {
         let message = format!(
@@ -118,11 +118,12 @@ fn check_cycles(flows: &[Arc<Flow>], spec: &FlowSpec) -> Result<(), BrokerError>
 pub(crate) fn check_change(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerError> {
     check_bounds(core, &spec)?;
     check_schedule(&spec)?;
-    check_plugins(core, &mut spec)?;
+    check_plugins(core, &mut spec, false)?;
     Ok(spec)
 }
 
-fn check_plugins(core: &Core, spec: &mut FlowSpec) -> Result<(), BrokerError> {
+/// A flow that `inherits` its grants from another may run plugins that have no use for them.
+fn check_plugins(core: &Core, spec: &mut FlowSpec, inherits: bool) -> Result<(), BrokerError> {
     let mut imports = Vec::with_capacity(spec.plugins.len());
     for index in 0..spec.plugins.len() {
         let mut plugin = PluginRef::parse(&spec.plugins[index])?;
@@ -131,6 +132,9 @@ fn check_plugins(core: &Core, spec: &mut FlowSpec) -> Result<(), BrokerError> {
         plugin.version = Some(version);
         spec.plugins[index] = plugin.to_string();
         imports.push((plugin.to_string(), row.imports));
+    }
+    if inherits && !imports.iter().any(|(_, imports)| http::imports_http(imports)) {
+        spec.allow_http.clear();
     }
     http::check(spec, &imports)?;
     spec.limits.check(&core.limits.flow_ceilings)
