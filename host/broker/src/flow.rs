@@ -49,6 +49,7 @@ pub(crate) mod limits;
 mod log;
 pub(crate) mod log_topic;
 mod metrics;
+mod migration;
 mod pass;
 mod plugin_config;
 pub(crate) mod policy;
@@ -79,6 +80,7 @@ pub(crate) use lifecycle::{Progress, delete_cursors, start_all, stop_all, stored
 pub use limits::FlowLimits;
 pub(crate) use log::FlowLog;
 pub use metrics::FlowGuestInfo;
+pub(crate) use migration::try_migration;
 pub(crate) use pool::{FlowPool, PoolBounds};
 pub use producing::FlowProducingInfo;
 pub(crate) use producing::info as producing_info;
@@ -86,10 +88,12 @@ pub(crate) use revision::REVISIONS_MAX;
 pub use revision::{FlowChange, FlowRevision};
 pub(crate) use runner::gone_reason;
 pub use spec::{FlowSpec, Mode, OnError, PartitionBy, Schedule};
-pub use state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub use state::{
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
+};
 pub(crate) use state::{StateOwner, delete_state, stage_labels};
 pub use status::{FlowStatus, Pause, Place};
-pub(crate) use supervisor::{load, start, try_out};
+pub(crate) use supervisor::{TriedOut, load, start, try_out};
 pub(crate) use work::FlowWork;
 
 /// The name of a flow's dead-letter topic.

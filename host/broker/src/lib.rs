@@ -58,7 +58,9 @@ pub use flow::{
     FlowChange, FlowInfo, FlowPartitionInfo, FlowProducingInfo, FlowRevision, FlowSpec, FlowStatus, Mode,
     OnError, PartitionBy, Pause, Place, Schedule,
 };
-pub use flow::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub use flow::{
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
+};
 pub use folder::{DataFolder, FORMAT_VERSION};
 pub use ingest::{RecordResults, RecordRun, Rejection};
 pub use limits::Limits;

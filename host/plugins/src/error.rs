@@ -103,7 +103,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// Why a call has no result. But for [`CallError::Poll`], the instance's memory is gone afterwards; the next call starts from a
+/// Why a call has no result. But for [`CallError::Poll`] and [`CallError::Migrate`], the instance's memory is gone afterwards; the next call starts from a
 /// fresh one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -217,6 +217,12 @@ pub enum CallError {
     /// A producer said that it has no page, and why. Its instance goes on.
     #[error("the plugin has no records to give: {message}")]
     Poll {
+        /// In the plugin's words.
+        message: String,
+    },
+    /// A plugin refuses state of another version than its own, and says why. Its instance goes on.
+    #[error("the plugin refuses the state: {message}")]
+    Migrate {
         /// In the plugin's words.
         message: String,
     },

@@ -105,6 +105,14 @@ impl Interface {
         }
     }
 
+    /// The full name of the interface that says what the plugin knows of older state, if it is exported.
+    pub(crate) fn schema(&self) -> Option<&str> {
+        let named = |name: &&String| {
+            PluginName::parse(name).is_some_and(|name| name.compatible() && name.interface == "state-schema")
+        };
+        self.exports.iter().find(named).map(String::as_str)
+    }
+
     /// Refuses what the linker has nothing for, and what it must have nothing for.
     pub(crate) fn check_imports(&self) -> Result<(), LoadError> {
         for name in &self.imports {

@@ -1,6 +1,7 @@
 mod live;
 mod options;
 mod poll;
+mod schema;
 mod typed;
 
 use std::mem;
@@ -17,7 +18,7 @@ use crate::state::{Carried, HostState};
 use crate::trap::call_error;
 use crate::world::Form;
 use crate::{CallError, HttpAccess, Kind, Limits, LogSink, Plugin, StateStore};
-use live::Live;
+use live::{Live, Which};
 use poll::GuestPage;
 
 pub use options::{Grants, InstanceOptions};
@@ -251,9 +252,20 @@ impl Instance {
         }
     }
 
-    /// One call, over so many records, of a fresh guest where there is none. What outlives a guest is back here afterwards, however it ended.
+    /// One call of the world's function, over so many records.
     fn guest_call<T>(
         &mut self,
+        now_ms: i64,
+        records: Option<u32>,
+        call: impl FnOnce(&Func, &mut Store<HostState>) -> wasmtime::Result<T>,
+    ) -> Result<T, CallError> {
+        self.guest_call_of(Which::World, now_ms, records, call)
+    }
+
+    /// One call, of a fresh guest where there is none. What outlives a guest is back here afterwards, however it ended.
+    fn guest_call_of<T>(
+        &mut self,
+        which: Which,
         now_ms: i64,
         records: Option<u32>,
         call: impl FnOnce(&Func, &mut Store<HostState>) -> wasmtime::Result<T>,
@@ -270,10 +282,12 @@ impl Instance {
         let host = live.store.data_mut();
         host.begin_call(now_ms, seed);
         let (deadline_ms, by_records) = self.limits.deadline(records);
-        host.enter(deadline_ms);
+        if which == Which::World {
+            host.enter(deadline_ms);
+        }
         mem::swap(&mut host.carried, &mut self.carried);
         let started = Instant::now();
-        let called = live.call(&self.plugin, deadline_ms, call);
+        let called = live.call(which, &self.plugin, deadline_ms, call);
         self.stats.guest_time += started.elapsed();
         mem::swap(&mut live.store.data_mut().carried, &mut self.carried);
         self.stats.metrics_left_out = self.carried.meter.left_out();
@@ -295,7 +309,7 @@ impl Instance {
     fn settle<T>(&mut self, checked: Result<T, CallError>) -> Result<T, CallError> {
         match &checked {
             Ok(_) => self.recycle(),
-            Err(CallError::Poll { .. }) => {
+            Err(CallError::Poll { .. } | CallError::Migrate { .. }) => {
                 self.stats.errors += 1;
                 self.recycle();
             }

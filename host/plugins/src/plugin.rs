@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) pre: InstancePre<HostState>,
     pub(crate) configure: ComponentExportIndex,
     pub(crate) call: ComponentExportIndex,
+    /// `version` and `migrate`, of a plugin that knows of older state.
+    pub(crate) schema: Option<(ComponentExportIndex, ComponentExportIndex)>,
     pub(crate) from_cache: bool,
 }
 
@@ -84,6 +86,12 @@ impl Plugin {
     /// [given](Instance::set_state) for each call.
     pub fn imports_state(&self) -> bool {
         self.imports_interface("state")
+    }
+
+    /// Whether it exports `weir:plugin/state-schema`: then it has a [version of its state](Instance::state_version), and can
+    /// [migrate](Instance::migrate) others.
+    pub fn has_state_schema(&self) -> bool {
+        self.inner.schema.is_some()
     }
 
     /// Whether it imports `weir:plugin/metrics`.

@@ -8,7 +8,7 @@ use wasmtime::component::Component;
 
 use crate::cache::Cache;
 use crate::epoch::Epoch;
-use crate::exports::exports;
+use crate::exports::{exports, schema_exports};
 use crate::http::Caller;
 use crate::inspect::{Encoding, Interface, encoding};
 use crate::link::link;
@@ -125,6 +125,10 @@ impl Runtime {
         }
         let (component, from_cache) = self.compile(&bytes, &sha256)?;
         let (configure, call) = exports(&component, world, export)?;
+        let schema = interface
+            .schema()
+            .map(|export| schema_exports(&component, export))
+            .transpose()?;
         let pre = link(&self.shared.engine, &component)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|error| LoadError::Invalid {
@@ -140,6 +144,7 @@ impl Runtime {
             pre,
             configure,
             call,
+            schema,
             from_cache,
         });
         *slot = Arc::downgrade(&inner);

@@ -26,7 +26,8 @@ fn the_plugins_of_this_repository_load() {
         assert_eq!(plugin.kind(), kind, "{name}");
         // A plugin imports what it uses, and nothing that the SDK merely has.
         let granted = match *name {
-            "count-by-key" | "dedup" => &["log", "state"][..],
+            "count-by-key" | "count-since" | "dedup" => &["log", "state"][..],
+            "windowed-count" => &["log", "metrics", "state"],
             "hostile-state" => &["log", "metrics", "clock", "random", "state"],
             "hostile-producer" | "ticker" => &["log", "clock"],
             "enrich-http" | "hostile-http" => &["log", "http"],

@@ -100,6 +100,7 @@ pub use weir_protocol::{
     BrokerInfo, Difference, DryRun, DryRunFailure, ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind,
     FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits, FlowMode,
     FlowPartitionInfo, FlowProducingInfo, FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState,
-    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, FlowUntil, OnError,
-    PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, Trial, WireError,
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil,
+    OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, Trial,
+    WireError,
 };

@@ -13,6 +13,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use weir_batch::frame::state::{Change, Changes, Keys, put_bytes, put_found};
 
@@ -162,7 +163,7 @@ pub(crate) mod random {
 }
 
 pub(crate) mod state {
-    use super::{Change, Changes, HOST, Keys, Row, put_bytes, put_found};
+    use super::{Bound, Change, Changes, HOST, Keys, Row, put_bytes, put_found};
 
     const WHOLE: &str = "the SDK packs whole lists";
 
@@ -200,9 +201,12 @@ pub(crate) mod state {
         HOST.with_borrow_mut(|host| {
             host.calls += 1;
             let mut rows = vec![0];
-            let found = host.rows.iter().filter(|(key, _)| {
-                key.starts_with(prefix) && after.is_none_or(|after| key.as_slice() > after)
-            });
+            let from = match after {
+                Some(after) if after >= prefix => Bound::Excluded(after),
+                _ => Bound::Included(prefix),
+            };
+            let rest = host.rows.range::<[u8], _>((from, Bound::Unbounded));
+            let found = rest.take_while(|(key, _)| key.starts_with(prefix));
             let alive = found.filter_map(|(key, row)| Some((key, row.at(host.now_ms)?)));
             for (index, (key, value)) in alive.enumerate() {
                 if index == limit as usize {

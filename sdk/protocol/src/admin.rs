@@ -20,7 +20,9 @@ pub use flow::{
 pub use flow_bounded::{FlowBackfill, FlowBounded, FlowBoundedKind, FlowReplay, FlowUntil};
 pub use flow_limits::FlowLimits;
 pub use flow_metrics::{FlowCalls, FlowFaults, FlowGuestInfo, FlowHistogram};
-pub use flow_state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub use flow_state::{
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
+};
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;
 pub use response::{AdminResponse, BrokerInfo};

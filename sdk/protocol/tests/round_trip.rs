@@ -9,12 +9,12 @@ use weir_protocol::{
     ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo,
     FlowHistogram, FlowInfo, FlowLimits, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo,
     FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace,
-    FlowStateQuery, FlowStateRow, FlowStateTotals, FlowUntil, Frame, FrameDecoder, FrameHeader, FrameKind,
-    FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN,
-    PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened,
-    RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start, SubscribeControl,
-    SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary,
-    Trial, WireError, encode_control, encode_control_into,
+    FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil, Frame, FrameDecoder,
+    FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe,
+    PRODUCE_HEADER_LEN, PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader,
+    ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start,
+    SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo,
+    TopicSummary, Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -554,12 +554,26 @@ fn state_page() -> impl Strategy<Value = FlowStatePage> {
             rows,
             bytes,
         });
+    let schema = (any::<u32>(), text(), any::<u32>(), option::of(any::<u32>())).prop_map(
+        |(partition, plugin, version, migrating_to)| FlowStateSchema {
+            partition,
+            plugin,
+            version,
+            migrating_to,
+        },
+    );
     (
         collection::vec(row, 0..4),
         any::<bool>(),
         collection::vec(totals, 0..4),
+        collection::vec(schema, 0..4),
     )
-        .prop_map(|(rows, more, totals)| FlowStatePage { rows, more, totals })
+        .prop_map(|(rows, more, totals, schemas)| FlowStatePage {
+            rows,
+            more,
+            totals,
+            schemas,
+        })
 }
 
 fn request() -> impl Strategy<Value = AdminRequest> {

@@ -100,7 +100,7 @@ impl From<&CallError> for Fault {
             | CallError::OverBudget { .. }
             | CallError::CursorTooLarge { .. }
             | CallError::BadOutput { .. } => Self::Output,
-            CallError::Poll { .. } => Self::Refused,
+            CallError::Poll { .. } | CallError::Migrate { .. } => Self::Refused,
             CallError::Stopped => Self::Stopped,
             CallError::Configure { .. }
             | CallError::NotGranted { .. }

@@ -2,6 +2,7 @@
 
 mod judge;
 mod metered;
+mod migrate;
 mod records;
 mod seed;
 mod select;
@@ -23,6 +24,7 @@ use crate::flow::log::PluginLog;
 use crate::flow::policy::{Outcome, Rules, Verdict};
 use crate::flow::state::{SharedState, StageState};
 use judge::{Judge, LookAt, failure};
+pub(crate) use migrate::StageSchema;
 use records::{Keep, Records, as_records, check_count, rewrite};
 pub(crate) use seed::Seed;
 pub(crate) use stage::Stage;

@@ -1,6 +1,7 @@
 //! Runs a flow over one lane: one partition of one of its sources.
 
 mod drive;
+mod migrate;
 
 use std::sync::Arc;
 
@@ -143,6 +144,9 @@ impl Runner {
         // Rows that are ahead of the source are set right first.
         if !rewound && until.is_some_and(|until| recovery.position >= until) {
             return Attempt::Finished;
+        }
+        if let Err(attempt) = self.migrate_state(&source, recovery.position).await {
+            return attempt;
         }
         let state = match self.open_state(&source).await {
             Ok(state) => state,

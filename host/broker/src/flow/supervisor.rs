@@ -247,20 +247,26 @@ pub(super) fn pause(reason: String) -> Pause {
     Pause::because(reason)
 }
 
-/// Loads the plugins of a flow that is to be, and sets them up once. What is returned keeps them loaded.
+/// The plugins of a flow that is to be, set up: they stay loaded as long as this is there.
+pub(crate) enum TriedOut {
+    /// Of a flow with a schedule.
+    Producer { _loaded: Box<dyn Send + Sync> },
+    /// Of any other.
+    Work(Arc<FlowWork>),
+}
+
+/// Loads the plugins of a flow that is to be, and sets them up once.
 ///
 /// # Errors
 /// Why the flow would not start.
-pub(crate) async fn try_out(core: &Arc<Core>, spec: &FlowSpec) -> Result<Box<dyn Send>, BrokerError> {
+pub(crate) async fn try_out(core: &Arc<Core>, spec: &FlowSpec) -> Result<TriedOut, BrokerError> {
     if spec.schedule.is_some() {
-        Ok(Box::new(
-            Producer::load(core, spec, Arc::default(), Arc::default(), None).await?,
-        ))
-    } else {
-        Ok(Box::new(
-            load(core, spec, Arc::default(), Arc::default(), None).await?,
-        ))
+        let (producer, ..) = Producer::load(core, spec, Arc::default(), Arc::default(), None).await?;
+        let _loaded = Box::new(producer);
+        return Ok(TriedOut::Producer { _loaded });
     }
+    let work = load(core, spec, Arc::default(), Arc::default(), None).await?;
+    Ok(TriedOut::Work(Arc::new(work)))
 }
 
 /// Loads the plugins of a flow, to log and to count as the flow's.

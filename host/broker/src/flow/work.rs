@@ -83,6 +83,12 @@ impl FlowWork {
         self.plugins.iter().any(|(.., plugin)| plugin.imports_state())
     }
 
+    /// Whether any of them says which version of its state it knows.
+    pub(crate) fn has_state_schema(&self) -> bool {
+        let mut plugins = self.plugins.iter();
+        plugins.any(|(.., plugin)| plugin.imports_state() && plugin.has_state_schema())
+    }
+
     /// A chain of instances: one at rest, or a new one.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::revise::{Revised, replace};
 use super::{begin, delete};
 use crate::core::Core;
-use crate::flow::{self, Flow};
+use crate::flow::{self, Flow, TriedOut};
 use crate::flow_state::source_of;
 use crate::meta::SourceRow;
 use crate::{
@@ -141,7 +141,8 @@ impl Broker {
             of: parent.name().to_owned(),
             kind: BoundedKind::Letters,
         };
-        let loaded = flow::try_out(&self.core, &spec).await?;
+        let loaded = Arc::new(flow::try_out(&self.core, &spec).await?);
+        let tried = Arc::clone(&loaded);
         let made = self
             .core
             .change(move |core| async move {
@@ -152,7 +153,7 @@ impl Broker {
                         return Err(BrokerError::new(ErrorKind::FlowAlreadyExists, message));
                     }
                     if start.is_none() {
-                        return go_on(&core, &before, spec).await;
+                        return go_on(&core, &before, spec, tried).await;
                     }
                     delete(&core, &spec.name).await?;
                 }
@@ -168,7 +169,12 @@ impl Broker {
 }
 
 /// Has a replay of dead letters process those that came since, too.
-async fn go_on(core: &Arc<Core>, before: &Arc<Flow>, spec: FlowSpec) -> Result<FlowInfo, BrokerError> {
+async fn go_on(
+    core: &Arc<Core>,
+    before: &Arc<Flow>,
+    spec: FlowSpec,
+    tried: Arc<TriedOut>,
+) -> Result<FlowInfo, BrokerError> {
     let source = core.topic(&spec.from[0])?;
     let known = before.row().sources.into_iter().next();
     let known = known.filter(|known| known.topic == source.id());
@@ -191,6 +197,7 @@ async fn go_on(core: &Arc<Core>, before: &Arc<Flow>, spec: FlowSpec) -> Result<F
     let change = Revised {
         back_to: None,
         range: Some(vec![range]),
+        tried,
     };
     let spec = FlowSpec {
         start: before.spec().start,

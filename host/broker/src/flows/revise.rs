@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use super::{info, shown, stored_progress};
 use crate::clock::now_ms;
 use crate::core::Core;
-use crate::flow::{self, Flow, Lane, REVISIONS_MAX};
+use crate::flow::{self, Flow, Lane, REVISIONS_MAX, TriedOut};
 use crate::meta::{FlowRow, SourceRow};
 use crate::{
     Broker, BrokerError, ErrorKind, FlowChange, FlowInfo, FlowRevision, FlowSpec, Mode, Topic, ingest,
@@ -16,7 +16,9 @@ impl Broker {
     /// replaces it goes on there: no record is lost or processed by both. State and cursors are kept. A flow that had stopped at
     /// a failure goes on; one that was paused on request stays so. If there is nothing to change, nothing happens.
     ///
-    /// The plugins are set up once before anything is stopped: if that fails, the flow runs on as it was.
+    /// The plugins are set up once before anything is stopped: if that fails, the flow runs on as it was. So it does if one of them
+    /// refuses, or fails at, state of another version than it knows; that is tried for 15 seconds, and what was not tried by then is
+    /// migrated when the changed flow starts.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownFlow`], [`ErrorKind::UnknownPlugin`], [`ErrorKind::InvalidFlow`] for a change that cannot be made;
@@ -70,7 +72,8 @@ impl Broker {
             return info(&self.core, &before, true).await;
         }
         // Outside of the change: compiling may take seconds, while the flow runs on.
-        let loaded = flow::try_out(&self.core, &spec).await?;
+        let loaded = Arc::new(flow::try_out(&self.core, &spec).await?);
+        let tried = Arc::clone(&loaded);
         let basis = before.spec().clone();
         let name = name.to_owned();
         let revised = self
@@ -81,7 +84,11 @@ impl Broker {
                     let message = format!("flow '{name}' was changed by somebody else meanwhile: try again");
                     return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
                 }
-                let change = Revised { back_to, range: None };
+                let change = Revised {
+                    back_to,
+                    range: None,
+                    tried,
+                };
                 replace(&core, &flow, spec, change).await
             })
             .await;
@@ -96,6 +103,8 @@ pub(super) struct Revised {
     pub(super) back_to: Option<u32>,
     /// What a flow that comes to an end is to process now. It goes on, whether it was finished or stood still.
     pub(super) range: Option<Vec<SourceRow>>,
+    /// The plugins of the new spec.
+    pub(super) tried: Arc<TriedOut>,
 }
 
 /// Puts a flow with `spec` into the place of `flow`.
@@ -107,7 +116,12 @@ pub(super) async fn replace(
 ) -> Result<FlowInfo, BrokerError> {
     flow.stop().await;
     let stopped = flow.row();
-    let row = match store(core, &stopped, spec, change).await {
+    let taken = takes_state(core, &stopped, spec.mode, &change.tried).await;
+    let stored = match taken {
+        Ok(()) => store(core, &stopped, spec, change).await,
+        Err(error) => Err(error),
+    };
+    let row = match stored {
         Ok(row) => row,
         Err(error) => {
             if stopped.pause.is_none() {
@@ -137,6 +151,33 @@ pub(super) async fn replace(
     }
     tracing::info!(flow = revised.name(), revision = number, "flow changed");
     info(core, &revised, true).await
+}
+
+/// Whether the plugins take the state that the stopped flow has.
+async fn takes_state(
+    core: &Arc<Core>,
+    stopped: &FlowRow,
+    mode: Mode,
+    tried: &TriedOut,
+) -> Result<(), BrokerError> {
+    let (Mode::Stream, TriedOut::Work(work)) = (mode, tried) else {
+        return Ok(());
+    };
+    if !work.is_stateful() {
+        return Ok(());
+    }
+    let progress = stored_progress(core, stopped.id, stopped).await?;
+    // Where nothing was processed, and of topics that are gone, there is no state to run on.
+    let sources: Vec<Option<Topic>> = shown(core, stopped).collect();
+    let mut places = Vec::new();
+    for (lane, progress) in progress {
+        let source = sources.get(lane.source as usize).and_then(Option::as_ref);
+        if let Some(source) = source.filter(|source| lane.partition < source.partitions()) {
+            places.push((source.clone(), lane, progress.position));
+        }
+    }
+    places.sort_unstable_by_key(|(_, lane, _)| *lane);
+    flow::try_migration(core, stopped.id, work, places).await
 }
 
 /// Makes the row of a stopped flow, with `spec` from where it stopped, and stores it.

@@ -13,9 +13,11 @@ mod metrics;
 mod partitions;
 mod policies;
 mod producers;
+mod schemas;
 mod sources;
 mod stateful;
 mod versions;
+mod windows;
 
 use weir_batch::Codec;
 use weir_broker::{Broker, ErrorKind, FlowSpec, Mode, Start};

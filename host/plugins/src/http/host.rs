@@ -85,7 +85,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 fn send(mut store: Store<'_>, params: &Params) -> wasmtime::Result<Result<HttpResponse, HttpError>> {
     let host = store.data();
     let Some(access) = host.http.clone().filter(|_| host.in_call()) else {
-        let why = "there is no HTTP here: it is there in calls with records, not in `configure`";
+        let why = "there is no HTTP here: it is there in calls with records and in polls, not in `configure` or in a migration of state";
         return Ok(Err(HttpError::NotGranted(why.to_owned())));
     };
     let config = access.config();

@@ -9,6 +9,7 @@ mod print;
 mod problem;
 mod producer;
 mod run;
+mod schema;
 mod state;
 mod summary;
 
@@ -44,7 +45,8 @@ key or value that is not UTF-8 stands in base64 under key_base64 or value_base64
 Standard error is what is said about it: the plugin's log lines, each problem with the input's line and the reason, and a summary. With
 --summary FILE the summary is one JSON object in FILE instead, with the problems' list: for jq, and for scripts.
 
-Keyed state is in memory and gone at the end, unless --state FILE keeps it. What a failed call changed is forgotten.
+Keyed state is in memory and gone at the end, unless --state FILE keeps it. What a failed call changed is forgotten. State of another version
+than the plugin knows is migrated by it first, or refused.
 
 A producer is polled instead: what a poll gives is printed, with poll for line in JSON, and standard error has the cursor after it. A poll that
 fails is followed by one from the same cursor.

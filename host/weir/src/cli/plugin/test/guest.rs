@@ -8,6 +8,7 @@ use weir_runtime::{CallError, Grants, HttpAccess, Instance, InstanceOptions, Kin
 
 use super::log::CallLog;
 use super::metrics::{CallMetrics, Metrics};
+use super::schema;
 use super::state::TestState;
 use crate::cli::Failure;
 
@@ -61,6 +62,11 @@ impl Guest {
         let mut instance = started.map_err(|error| start_failure(&error))?;
         metrics.keep();
         instance.set_state(Box::new(state.clone()));
+        let migrated = schema::migrate(&mut instance, &state);
+        // What is logged and counted meanwhile is no record's.
+        log.show();
+        metrics.forget();
+        migrated?;
         Ok(Self {
             instance,
             kind: plugin.kind(),

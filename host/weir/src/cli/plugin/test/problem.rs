@@ -63,7 +63,7 @@ impl ProblemKind {
             | CallError::OverBudget { .. }
             | CallError::CursorTooLarge { .. }
             | CallError::BadOutput { .. } => Self::Output,
-            CallError::Poll { .. } => Self::Fail,
+            CallError::Poll { .. } | CallError::Migrate { .. } => Self::Fail,
             CallError::Configure { .. }
             | CallError::Stopped
             | CallError::Instantiate { .. }
