@@ -108,7 +108,8 @@ pub struct Difference {
 impl Broker {
     /// Runs the flow `name`, with `change` made (its plugins' newest versions if that is empty), over the last `records` of its sources,
     /// in equal shares over all partitions of all of them, and what it runs now over the same records, and compares. Nothing is stored, and the flow is left alone. Plugins that keep
-    /// state begin with none. It takes 20 seconds at most, and one flow's share of the threads for guests.
+    /// state begin with none; those that call out over HTTP do so with `allow_http`, to the hosts that the flow is granted, and without it
+    /// there is no dry run of them. It takes 20 seconds at most, and one flow's share of the threads for guests.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownFlow`], [`ErrorKind::UnknownPlugin`], [`ErrorKind::UnknownTopicOrPartition`];
@@ -119,14 +120,18 @@ impl Broker {
         name: &str,
         change: FlowChange,
         records: u32,
+        allow_http: bool,
     ) -> Result<DryRun, BrokerError> {
         let running = self.core.flow(name)?.spec().clone();
         let changed = change
             .applied_to(&running)
             .map_err(|message| BrokerError::new(ErrorKind::InvalidFlow, message))?;
         let tried = flow::check_change(&self.core, changed)?;
-        let compared =
-            (tried.plugins != running.plugins || tried.config != running.config).then_some(&running);
+        check_http(&tried, allow_http)?;
+        let compared = (tried.plugins != running.plugins
+            || tried.config != running.config
+            || tried.limits != running.limits)
+            .then_some(&running);
         dry_run(&self.core, &tried, compared, records).await
     }
 
@@ -134,10 +139,28 @@ impl Broker {
     ///
     /// # Errors
     /// As [`dry_run_flow`](Self::dry_run_flow), and as [`create_flow`](Self::create_flow).
-    pub async fn dry_run_new_flow(&self, spec: FlowSpec, records: u32) -> Result<DryRun, BrokerError> {
+    pub async fn dry_run_new_flow(
+        &self,
+        spec: FlowSpec,
+        records: u32,
+        allow_http: bool,
+    ) -> Result<DryRun, BrokerError> {
         let spec = flow::check(&self.core, spec)?;
+        check_http(&spec, allow_http)?;
         dry_run(&self.core, &spec, None, records).await
     }
+}
+
+/// What happens outside is no dry run's: whoever wants that has to say so.
+fn check_http(spec: &FlowSpec, allowed: bool) -> Result<(), BrokerError> {
+    if spec.allow_http.is_empty() || allowed {
+        return Ok(());
+    }
+    let message = format!(
+        "the flow calls out over HTTP, to {}, and in a dry run that would be real: say --call-out if that does no harm",
+        spec.allow_http.join(", ")
+    );
+    Err(BrokerError::new(ErrorKind::InvalidFlow, message))
 }
 
 async fn dry_run(
@@ -233,7 +256,7 @@ impl Trier {
         for plugin in &spec.plugins {
             core.registry.resolve(&PluginRef::parse(plugin)?)?;
         }
-        let work = flow::load(core, spec, Arc::default(), Arc::default()).await?;
+        let work = flow::load(core, spec, Arc::default(), Arc::default(), None).await?;
         let mut sinks = Vec::new();
         for name in &spec.to {
             let topic = core.topic(name)?;
@@ -275,7 +298,8 @@ impl Trier {
 
 async fn on_pool(core: &Core, run: BatchRun) -> Result<Made, BrokerError> {
     let (reply, made) = oneshot::channel();
-    core.pool.push(POOL_FLOW, move || {
+    let waits = run.work.waits();
+    core.pool.push_that(POOL_FLOW, waits, move || {
         // Whoever asked may have gone.
         let _ = reply.send(run.run());
     });

@@ -109,6 +109,11 @@ impl Plugin {
         self.imports_interface("random")
     }
 
+    /// Whether it imports `weir:plugin/http`: it has to be [granted](crate::Grants::http) then.
+    pub fn imports_http(&self) -> bool {
+        self.imports_interface("http")
+    }
+
     fn imports_interface(&self, interface: &str) -> bool {
         let mut names = self.inner.imports.iter();
         names.any(|name| {
@@ -142,7 +147,7 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// [`CallError::NotGranted`] when it imports keyed state and `grants` has none; [`CallError::Configure`] when the plugin refuses
+    /// [`CallError::NotGranted`] when it imports keyed state or HTTP and `grants` has none; [`CallError::Configure`] when the plugin refuses
     /// the configuration; [`CallError::Instantiate`] when there is no room for another instance; [`CallError::Trap`],
     /// [`CallError::Deadline`] or [`CallError::Memory`] from its start.
     pub fn instantiate_with(&self, options: InstanceOptions, grants: Grants) -> Result<Instance, CallError> {

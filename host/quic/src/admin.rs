@@ -128,10 +128,11 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
             name,
             change,
             records,
+            call_out,
         } => {
             let records = records.unwrap_or(weir_broker::DRY_RUN_RECORDS);
             let found = broker
-                .dry_run_flow(&name, info::flow_change(change)?, records)
+                .dry_run_flow(&name, info::flow_change(change)?, records, call_out)
                 .await?;
             AdminResponse::DryRun(Box::new(dry_run::dry_run(found)))
         }

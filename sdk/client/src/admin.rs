@@ -229,12 +229,14 @@ impl Admin {
         name: impl Into<String>,
         change: FlowChange,
         records: Option<u32>,
+        call_out: bool,
     ) -> Result<DryRun, Error> {
         let name = name.into();
         let request = AdminRequest::DryRunFlow {
             name,
             change,
             records,
+            call_out,
         };
         expect!(self.request(request).await?, AdminResponse::DryRun(found) => *found)
     }

@@ -98,8 +98,9 @@ pub use record::Record;
 pub use weir_batch::{BatchBuilder, Codec};
 pub use weir_protocol::{
     BrokerInfo, Difference, DryRun, DryRunFailure, ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind,
-    FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo,
-    FlowProducingInfo, FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage,
-    FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil, OnError,
-    PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, Trial, WireError,
+    FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits, FlowMode,
+    FlowPartitionInfo, FlowProducingInfo, FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState,
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil,
+    OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, Trial,
+    WireError,
 };

@@ -46,15 +46,15 @@
 //!   your state and use them again: an allocation for each record is most of the cost of a plugin.
 //! - A record that cannot be processed is no reason to panic: return `Err`, or call [`Output::dead_letter`], [`Output::retry`] or
 //!   [`Output::fail`]. A panic stops the whole batch, and its message reaches whoever looks at the flow.
-//! - There is no network and no file, and what a plugin keeps in memory is gone when the host restarts it: results depend on
+//! - There is no file, no network but [`http`] to the hosts that the flow is granted, and what a plugin keeps in memory is gone when the host restarts it: results depend on
 //!   the records, the configuration and the [keyed state](State) alone. [`clock`] shows the time of the records, [`random`] draws from a
 //!   seed that the host gives, so that the same records processed again come out the same.
 //!
 //! # What the broker grants
 //!
 //! [`log`] and [`metrics`] for the people who run the flow; [`clock`] and [`random`]; [`State`], keyed and stored in one step with the
-//! output, and on top of it [`Counters`], [`Dedup`], and [`Windows`] and [`Timers`] on event time. [`state_schema!`] says what a plugin
-//! makes of state that an older version of it has left. A plugin imports only what it uses.
+//! output, and on top of it [`Counters`], [`Dedup`], and [`Windows`] and [`Timers`] on event time; [`http`], where the flow is granted
+//! hosts. [`state_schema!`] says what a plugin makes of state that an older version of it has left. A plugin imports only what it uses.
 //!
 //! # Without the broker
 //!
@@ -74,6 +74,7 @@ mod event_time;
 mod filter;
 mod hook;
 mod host;
+pub mod http;
 mod late;
 pub mod log;
 pub mod metrics;

@@ -17,6 +17,8 @@ use std::ops::Bound;
 
 use weir_batch::frame::state::{Change, Changes, Keys, put_bytes, put_found};
 
+use crate::http::{Error, Request, Response};
+
 #[derive(Default)]
 struct Host {
     now_ms: i64,
@@ -25,7 +27,10 @@ struct Host {
     histograms: BTreeMap<String, Vec<f64>>,
     rows: BTreeMap<Vec<u8>, Row>,
     calls: usize,
+    http: Option<HttpHandler>,
 }
+
+type HttpHandler = Box<dyn FnMut(&Request) -> Result<Response, Error>>;
 
 struct Row {
     value: Vec<u8>,
@@ -74,6 +79,38 @@ pub fn rows() -> Vec<(Vec<u8>, Vec<u8>)> {
 /// Calls of the host for keyed state so far: what prefetching saves.
 pub fn state_calls() -> usize {
     HOST.with_borrow(|host| host.calls)
+}
+
+/// Has `answer` answer all HTTP requests from now on, until [`reset`]. Before, none is granted.
+///
+/// ```
+/// use weir_plugin::http::{self, Response};
+/// use weir_plugin::testing;
+///
+/// testing::set_http(|request| {
+///     assert_eq!(request.method(), "GET");
+///     Ok(Response { status: 200, body: request.url().as_bytes().to_vec(), ..Response::default() })
+/// });
+/// assert_eq!(http::get("https://a.example/").unwrap().body, b"https://a.example/");
+/// ```
+pub fn set_http(answer: impl FnMut(&Request) -> Result<Response, Error> + 'static) {
+    HOST.with_borrow_mut(|host| host.http = Some(Box::new(answer)));
+}
+
+pub(crate) fn send(request: Request) -> Result<Response, Error> {
+    // Taken out meanwhile: the test's function may look at the stand-in itself.
+    let Some(mut answer) = HOST.with_borrow_mut(|host| host.http.take()) else {
+        let why = format!(
+            "{} is not among the hosts that the test grants: see testing::set_http",
+            request.url()
+        );
+        return Err(Error::NotGranted(why));
+    };
+    let answered = answer(&request);
+    HOST.with_borrow_mut(|host| {
+        host.http.get_or_insert(answer);
+    });
+    answered
 }
 
 impl Row {

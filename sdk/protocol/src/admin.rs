@@ -3,6 +3,7 @@
 mod dry_run;
 mod flow;
 mod flow_bounded;
+mod flow_limits;
 mod flow_metrics;
 mod flow_state;
 mod octets;
@@ -17,6 +18,7 @@ pub use flow::{
     FlowSchedule, FlowSpec, FlowState, OnError, PartitionBy,
 };
 pub use flow_bounded::{FlowBackfill, FlowBounded, FlowBoundedKind, FlowReplay, FlowUntil};
+pub use flow_limits::FlowLimits;
 pub use flow_metrics::{FlowCalls, FlowFaults, FlowGuestInfo, FlowHistogram};
 pub use flow_state::{
     FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,

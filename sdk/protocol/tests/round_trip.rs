@@ -7,14 +7,14 @@ use proptest::{collection, option, prelude::*};
 use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
     ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo,
-    FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowReplay,
-    FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery,
-    FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil, Frame, FrameDecoder, FrameHeader, FrameKind,
-    FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe, PRODUCE_HEADER_LEN,
-    PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader, ProduceOpened,
-    RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start, SubscribeControl,
-    SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo, TopicSummary,
-    Trial, WireError, encode_control, encode_control_into,
+    FlowHistogram, FlowInfo, FlowLimits, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo,
+    FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace,
+    FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil, Frame, FrameDecoder,
+    FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe,
+    PRODUCE_HEADER_LEN, PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader,
+    ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start,
+    SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo,
+    TopicSummary, Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -110,6 +110,11 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
                 on_error,
                 mode,
                 partition_by,
+                allow_http: vec!["http://localhost:8080".to_owned()],
+                limits: FlowLimits {
+                    memory_bytes: Some(1),
+                    ..FlowLimits::default()
+                },
             },
         )
 }
@@ -122,6 +127,8 @@ fn flow_revision() -> impl Strategy<Value = FlowRevision> {
         plugins: spec.plugins,
         config: spec.config,
         on_error: spec.on_error,
+        allow_http: spec.allow_http,
+        limits: spec.limits,
         since_ms,
         from,
         back_to,
@@ -176,6 +183,9 @@ fn flow_change() -> impl Strategy<Value = FlowChange> {
         set: spec.config,
         unset,
         on_error: policy.then_some(spec.on_error),
+        allow_http: policy.then_some(spec.allow_http),
+        limits: spec.limits,
+        unset_limits: spec.to,
     })
 }
 
@@ -607,6 +617,7 @@ fn request() -> impl Strategy<Value = AdminRequest> {
                 name,
                 change,
                 records,
+                call_out: records.is_some(),
             }
         }),
         (text(), option::of(any::<u32>())).prop_map(|(name, to)| AdminRequest::RollbackFlow { name, to }),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::core::Core;
 use crate::flow::graph::cycle;
+use crate::flow::http;
 use crate::flow::producing::{check_kind, check_schedule};
 use crate::flow::{Flow, FlowBounded, FlowSpec, Mode};
 use crate::flow::{dead_letter, log_topic};
@@ -63,7 +64,7 @@ fn check_all(
             }
         }
     }
-    check_plugins(core, &mut spec)?;
+    check_plugins(core, &mut spec, bounded.is_some())?;
     let flows = core.flows();
     if flows.iter().any(|flow| flow.name() == spec.name) {
         let message = format!(
@@ -73,7 +74,10 @@ fn check_all(
         return Err(BrokerError::new(ErrorKind::FlowAlreadyExists, message));
     }
     if flows.len() >= core.limits.flows_max {
-        let message = format!("there are {} flows, the most this broker runs", flows.len());
+        let message = format!(
+            "there are {} flows, the most this broker runs (flows_max in its configuration): delete one, or have that raised",
+            flows.len()
+        );
         return Err(BrokerError::new(ErrorKind::LimitExceeded, message));
     }
     check_guards(&flows, &spec, letters_of)?;
@@ -114,19 +118,26 @@ fn check_cycles(flows: &[Arc<Flow>], spec: &FlowSpec) -> Result<(), BrokerError>
 pub(crate) fn check_change(core: &Core, mut spec: FlowSpec) -> Result<FlowSpec, BrokerError> {
     check_bounds(core, &spec)?;
     check_schedule(&spec)?;
-    check_plugins(core, &mut spec)?;
+    check_plugins(core, &mut spec, false)?;
     Ok(spec)
 }
 
-fn check_plugins(core: &Core, spec: &mut FlowSpec) -> Result<(), BrokerError> {
+/// A flow that `inherits` its grants from another may run plugins that have no use for them.
+fn check_plugins(core: &Core, spec: &mut FlowSpec, inherits: bool) -> Result<(), BrokerError> {
+    let mut imports = Vec::with_capacity(spec.plugins.len());
     for index in 0..spec.plugins.len() {
         let mut plugin = PluginRef::parse(&spec.plugins[index])?;
         let (version, row) = core.registry.resolve(&plugin)?;
         check_kind(spec, &plugin, row.kind)?;
         plugin.version = Some(version);
         spec.plugins[index] = plugin.to_string();
+        imports.push((plugin.to_string(), row.imports));
     }
-    Ok(())
+    if inherits && !imports.iter().any(|(_, imports)| http::imports_http(imports)) {
+        spec.allow_http.clear();
+    }
+    http::check(spec, &imports)?;
+    spec.limits.check(&core.limits.flow_ceilings)
 }
 
 /// What only flows in front of a topic have to be.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::flow::{FlowSpec, OnError};
+use crate::flow::{FlowLimits, FlowSpec, OnError};
 
 /// Revisions that a flow remembers; older ones are forgotten.
 pub(crate) const REVISIONS_MAX: usize = 16;
@@ -20,6 +20,12 @@ pub struct FlowRevision {
     pub config: BTreeMap<String, String>,
     /// What happens to a record that they cannot handle.
     pub on_error: OnError,
+    /// The hosts that they may call over HTTP.
+    #[serde(default)]
+    pub allow_http: Vec<String>,
+    /// What they may take.
+    #[serde(default)]
+    pub limits: FlowLimits,
     /// When it took over, in milliseconds since 1970.
     pub since_ms: i64,
     /// By source, in the order of [`FlowSpec::from`], then by partition: the first offset that it processes. Later partitions
@@ -38,6 +44,8 @@ impl FlowRevision {
             plugins: spec.plugins.clone(),
             config: spec.config.clone(),
             on_error: spec.on_error,
+            allow_http: spec.allow_http.clone(),
+            limits: spec.limits.clone(),
             since_ms,
             from,
             back_to: None,
@@ -50,6 +58,8 @@ impl FlowRevision {
             plugins: self.plugins.clone(),
             config: self.config.clone(),
             on_error: self.on_error,
+            allow_http: self.allow_http.clone(),
+            limits: self.limits.clone(),
             ..spec.clone()
         }
     }
@@ -81,11 +91,17 @@ pub struct FlowChange {
     pub unset: Vec<String>,
     /// The policy.
     pub on_error: Option<OnError>,
+    /// All hosts that the plugins may call over HTTP from now on.
+    pub allow_http: Option<Vec<String>>,
+    /// Limits to set.
+    pub limits: FlowLimits,
+    /// Limits to leave to the broker again, by name.
+    pub unset_limits: Vec<String>,
 }
 
 impl FlowChange {
     fn is_empty(&self) -> bool {
-        self.plugins.is_empty() && self.set.is_empty() && self.unset.is_empty() && self.on_error.is_none()
+        *self == Self::default()
     }
 
     /// `spec` with the change made; plugins without a version are to be given their newest.
@@ -122,6 +138,10 @@ impl FlowChange {
         if let Some(on_error) = self.on_error {
             changed.on_error = on_error;
         }
+        if let Some(hosts) = &self.allow_http {
+            changed.allow_http.clone_from(hosts);
+        }
+        changed.limits = changed.limits.changed(&self.limits, &self.unset_limits)?;
         Ok(changed)
     }
 }
@@ -150,11 +170,14 @@ mod tests {
             set: BTreeMap::from([("x".to_owned(), "3".to_owned())]),
             unset: vec!["y".to_owned()],
             on_error: Some(OnError::Skip),
+            allow_http: Some(vec!["a.example".to_owned()]),
+            ..FlowChange::default()
         };
         let changed = change.applied_to(&spec()).unwrap();
         assert_eq!(changed.plugins, ["keep@1", "cut@5"]);
         assert_eq!(changed.config, BTreeMap::from([("x".to_owned(), "3".to_owned())]));
         assert_eq!(changed.on_error, OnError::Skip);
+        assert_eq!(changed.allow_http, ["a.example"]);
     }
 
     #[test]

@@ -284,7 +284,8 @@ impl Runner {
             topic: self.source.id(),
             partition: self.lane.partition,
         };
-        let bytes_max = self.core.limits.flow_state_bytes_max;
+        let own = self.flow.spec().limits.state_bytes;
+        let bytes_max = own.unwrap_or(self.core.limits.flow_state_bytes_max);
         let open = move || PartitionState::open(log, shard, keys, bytes_max);
         match tokio::task::spawn_blocking(open).await {
             Ok(Ok(state)) => Ok(Some(SharedState::new(state))),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Start;
+use crate::{FlowLimits, Start};
 
 /// A flow as somebody asks for it: which plugins run between which topics.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -35,6 +35,17 @@ pub struct FlowSpec {
     /// To which partition of a sink a record goes for which no plugin chooses one.
     #[serde(default)]
     pub partition_by: PartitionBy,
+    /// The hosts that its plugins may call over HTTP: `HOST[:PORT]` for HTTPS, `http://HOST[:PORT]` for plain HTTP, see
+    /// [`HttpGrant`](weir_runtime::HttpGrant).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
+    /// What its plugins may take, where that is not the broker's default.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: FlowLimits,
+}
+
+fn is_default(limits: &FlowLimits) -> bool {
+    *limits == FlowLimits::default()
 }
 
 impl FlowSpec {
@@ -110,6 +121,8 @@ impl FlowSpec {
             on_error: OnError::Pause,
             mode: Mode::Stream,
             partition_by: PartitionBy::Key,
+            allow_http: Vec::new(),
+            limits: FlowLimits::default(),
         }
     }
 }

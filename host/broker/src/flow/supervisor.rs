@@ -9,6 +9,7 @@ use weir_runtime::Plugin;
 
 use crate::core::Core;
 use crate::flow::handle::Running;
+use crate::flow::http;
 use crate::flow::log::FlowLog;
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing::{self, Producer};
@@ -73,7 +74,7 @@ impl Supervisor {
         let name = self.flow.spec().guarded_topic().unwrap_or_default();
         let topic = self.core.topic(name);
         let topic = topic.map_err(|_| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name)))?;
-        let work = Arc::new(load_for(&self.core, &self.flow).await?);
+        let work = Arc::new(load_for(&self.core, &self.flow, self.stop.clone()).await?);
         let ended = ingest::run(&self.core, &self.flow, work, topic, &mut self.stop).await;
         Ok(ended.map(pause))
     }
@@ -99,7 +100,7 @@ impl Supervisor {
             );
             return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
         }
-        let work = load_for(&self.core, &self.flow).await?;
+        let work = load_for(&self.core, &self.flow, self.stop.clone()).await?;
         Ok((Arc::new(work), sources, sinks))
     }
 
@@ -260,31 +261,37 @@ pub(crate) enum TriedOut {
 /// Why the flow would not start.
 pub(crate) async fn try_out(core: &Arc<Core>, spec: &FlowSpec) -> Result<TriedOut, BrokerError> {
     if spec.schedule.is_some() {
-        let (producer, ..) = Producer::load(core, spec, Arc::default(), Arc::default()).await?;
+        let (producer, ..) = Producer::load(core, spec, Arc::default(), Arc::default(), None).await?;
         let _loaded = Box::new(producer);
         return Ok(TriedOut::Producer { _loaded });
     }
-    let work = load(core, spec, Arc::default(), Arc::default()).await?;
+    let work = load(core, spec, Arc::default(), Arc::default(), None).await?;
     Ok(TriedOut::Work(Arc::new(work)))
 }
 
 /// Loads the plugins of a flow, to log and to count as the flow's.
-async fn load_for(core: &Arc<Core>, flow: &Flow) -> Result<FlowWork, BrokerError> {
+async fn load_for(
+    core: &Arc<Core>,
+    flow: &Flow,
+    stop: watch::Receiver<bool>,
+) -> Result<FlowWork, BrokerError> {
     load(
         core,
         flow.spec(),
         Arc::clone(flow.log()),
         Arc::clone(flow.metrics()),
+        Some(stop),
     )
     .await
 }
 
-/// Loads the plugins of a flow and sets them up once, on the threads for compiling.
+/// Loads the plugins of a flow and sets them up once, on the threads for compiling. Their calls to hosts outside end when `stop` says so.
 pub(crate) async fn load(
     core: &Arc<Core>,
     spec: &FlowSpec,
     log: Arc<FlowLog>,
     metrics: Arc<FlowMetrics>,
+    stop: Option<watch::Receiver<bool>>,
 ) -> Result<FlowWork, BrokerError> {
     let rows = plugin_rows(core, spec)?;
     let spec = spec.clone();
@@ -303,7 +310,11 @@ pub(crate) async fn load(
             );
             return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
         }
-        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log, metrics);
+        let http = http::access(&shared, &spec, stop)?;
+        let limits = spec.limits.over(shared.runtime.limits());
+        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log, metrics)
+            .with_limits(limits)
+            .with_http(http);
         let chain = work.chain().map_err(|(plugin, error)| {
             BrokerError::new(
                 ErrorKind::InvalidFlow,

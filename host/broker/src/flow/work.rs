@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_runtime::{CallError, Grants, InstanceOptions, Plugin, Stats};
+use weir_runtime::{CallError, Grants, HttpAccess, InstanceOptions, Limits, Plugin, Stats};
 
 use crate::PluginKind;
 use crate::flow::chain::{Chain, Stage};
@@ -24,6 +24,8 @@ pub(crate) struct FlowWork {
     config: BTreeMap<String, String>,
     log: Arc<FlowLog>,
     metrics: Arc<FlowMetrics>,
+    limits: Option<Limits>,
+    http: Option<HttpAccess>,
     resting: Mutex<Vec<Chain>>,
 }
 
@@ -43,8 +45,27 @@ impl FlowWork {
             config,
             log,
             metrics,
+            limits: None,
+            http: None,
             resting: Mutex::default(),
         }
+    }
+
+    /// The same under `limits`.
+    pub(crate) fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// The same with a way out for its plugins, if it has one.
+    pub(crate) fn with_http(mut self, http: Option<HttpAccess>) -> Self {
+        self.http = http;
+        self
+    }
+
+    /// Whether a pass of it may wait for a host outside.
+    pub(crate) fn waits(&self) -> bool {
+        self.http.is_some()
     }
 
     /// The flow's name.
@@ -119,10 +140,13 @@ impl FlowWork {
                     vec!["next".to_owned()]
                 },
                 log: Arc::clone(&log) as Arc<dyn weir_runtime::LogSink>,
-                limits: None,
+                limits: self.limits.clone(),
             };
             let metrics = self.metrics.guest(names[index]);
-            let grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+            let mut grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+            if let Some(http) = &self.http {
+                grants = grants.http(http.clone());
+            }
             let guest = plugin
                 .instantiate_with(options, grants)
                 .map_err(|error| (reference.clone(), error))?;

@@ -181,7 +181,8 @@ impl Lane {
     ) -> Result<Made, BrokerError> {
         loop {
             let (done, result) = oneshot::channel();
-            self.core.pool.push(self.flow.id(), move || {
+            let (flow, waits) = (self.flow.id(), self.work.waits());
+            self.core.pool.push_that(flow, waits, move || {
                 let _ = done.send(pass.run());
             });
             // The threads are closed, or the pass panicked, which is in the log.

@@ -9,6 +9,7 @@ use weir_batch::frame::{OutputPartition, Target};
 use weir_batch::{Batch, BatchError, Codec, bitmap, set_base_offset};
 
 use crate::clock::now_ms;
+use crate::flow::calls::Fault;
 use crate::flow::collector::{Collector, Sink};
 use crate::flow::counters::PassStats;
 use crate::flow::policy::{FailuresInRow, Outcome, Rules, Verdict};
@@ -305,6 +306,12 @@ impl Bisect for Run<'_> {
                 pass.failures.worked();
                 self.pause_at(end).map(Ok)
             }
+            // Its producer may send the rest again, once the flow runs again.
+            Err(ChainError::Call {
+                plugin,
+                reason,
+                fault: Fault::Stopped,
+            }) => Err(self.give_up(start, plugin, &reason)),
             Err(ChainError::Call { plugin, reason, .. }) if pass.fails_too_long(began) => {
                 Err(self.give_up(start, plugin, &reason))
             }

@@ -27,7 +27,7 @@ pub(super) struct Live {
 }
 
 /// Which function of a guest is called.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     /// That of its world.
     World,
@@ -73,7 +73,7 @@ impl Instance {
         let runtime = Arc::clone(&self.plugin.inner.runtime);
         let mut store = Store::new(
             &runtime.engine,
-            HostState::new(self.limits.clone(), Arc::clone(&self.log)),
+            HostState::new(self.limits.clone(), Arc::clone(&self.log), self.http.clone()),
         );
         store.limiter(|state| state);
         if self.plugin.inner.form == Form::Typed {

@@ -12,7 +12,7 @@ impl Instance {
         if !self.plugin.has_state_schema() {
             return Ok(0);
         }
-        let version = self.guest_call_of(Which::Version, 0, |version, store| {
+        let version = self.guest_call_of(Which::Version, 0, None, |version, store| {
             let version = version.typed::<(), (u32,)>(&*store)?;
             Ok(version.call(store, ())?.0)
         });
@@ -36,7 +36,7 @@ impl Instance {
             let message = format!("it knows no versions of its state, and this has version {from}");
             return Err(CallError::Migrate { message });
         }
-        let called = self.guest_call_of(Which::Migrate, now_ms, |migrate, store| {
+        let called = self.guest_call_of(Which::Migrate, now_ms, None, |migrate, store| {
             type Next = Result<Option<Vec<u8>>, String>;
             let migrate = migrate.typed::<(u32, Option<&[u8]>), (Next,)>(&*store)?;
             Ok(migrate.call(store, (from, after))?.0)

@@ -63,6 +63,36 @@ pub(super) fn plugin(plugin: broker::PluginInfo) -> wire::PluginInfo {
     }
 }
 
+fn flow_limits(limits: wire::FlowLimits) -> broker::FlowLimits {
+    broker::FlowLimits {
+        call_ms: limits.call_ms,
+        record_us: limits.record_us,
+        memory_bytes: limits.memory_bytes,
+        output_bytes: limits.output_bytes,
+        record_output_bytes: limits.record_output_bytes,
+        output_records: limits.output_records,
+        record_output_records: limits.record_output_records,
+        log_bytes_per_s: limits.log_bytes_per_s,
+        log_lines_per_s: limits.log_lines_per_s,
+        state_bytes: limits.state_bytes,
+    }
+}
+
+fn wire_flow_limits(limits: &broker::FlowLimits) -> wire::FlowLimits {
+    wire::FlowLimits {
+        call_ms: limits.call_ms,
+        record_us: limits.record_us,
+        memory_bytes: limits.memory_bytes,
+        output_bytes: limits.output_bytes,
+        record_output_bytes: limits.record_output_bytes,
+        output_records: limits.output_records,
+        record_output_records: limits.record_output_records,
+        log_bytes_per_s: limits.log_bytes_per_s,
+        log_lines_per_s: limits.log_lines_per_s,
+        state_bytes: limits.state_bytes,
+    }
+}
+
 pub(super) fn unknown(what: &dyn std::fmt::Debug) -> BrokerError {
     BrokerError::new(
         ErrorKind::InvalidFlow,
@@ -120,6 +150,8 @@ pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, Broker
         on_error,
         mode,
         partition_by,
+        allow_http: spec.allow_http,
+        limits: flow_limits(spec.limits),
     })
 }
 
@@ -140,6 +172,8 @@ fn wire_flow_spec(spec: broker::FlowSpec) -> wire::FlowSpec {
             broker::Mode::Stream => wire::FlowMode::Stream,
             broker::Mode::Ingest => wire::FlowMode::Ingest,
         },
+        allow_http: spec.allow_http,
+        limits: wire_flow_limits(&spec.limits),
         partition_by: match spec.partition_by {
             broker::PartitionBy::Key => wire::PartitionBy::Key,
             broker::PartitionBy::Source => wire::PartitionBy::Source,
@@ -240,6 +274,8 @@ fn flow_revision(revision: broker::FlowRevision) -> wire::FlowRevision {
         plugins: revision.plugins,
         config: revision.config,
         on_error: wire_on_error(revision.on_error),
+        allow_http: revision.allow_http,
+        limits: wire_flow_limits(&revision.limits),
         since_ms: since_1970(revision.since_ms),
         from: revision.from,
         back_to: revision.back_to,
@@ -253,6 +289,9 @@ pub(super) fn flow_change(change: wire::FlowChange) -> Result<broker::FlowChange
         set: change.set,
         unset: change.unset,
         on_error: change.on_error.map(on_error).transpose()?,
+        allow_http: change.allow_http,
+        limits: flow_limits(change.limits),
+        unset_limits: change.unset_limits,
     })
 }
 

@@ -16,7 +16,7 @@ use weir_client::{
 
 use super::context::Context;
 use super::output::table;
-use super::{Failure, human_count, number, start};
+use super::{Failure, human_count, limit, number, start};
 use describe::describe;
 
 const EXAMPLES: &str = "\
@@ -27,6 +27,8 @@ Examples:
   weir flow create checked --mode ingest --plugin redact --to orders
   weir flow create ticks --plugin ticker --every 5s --to ticks
   weir flow create nightly --plugin fetch --cron '30 2 * * *' --to reports
+  weir flow create priced --plugin enrich --from orders --to priced --set url='https://prices.example/{key}' --allow-http prices.example
+  weir flow create large --plugin scripted --from lines --to out --limit memory=256MiB --limit call-time=5s
   weir flow describe keeper
   weir flow pause keeper && weir flow resume keeper
   weir flow dry-run keeper                          # what its newest versions would make of the last 1000 records
@@ -128,6 +130,12 @@ pub(super) struct Create {
     /// When the plugins run
     #[arg(long, value_enum, default_value = "stream")]
     mode: Mode,
+    /// A host that its plugins may call over HTTP; may be repeated. HOST[:PORT] is HTTPS, http://HOST[:PORT] plain HTTP; *.NAME stands for
+    /// all hosts below a name
+    #[arg(long, value_name = "HOST")]
+    allow_http: Vec<String>,
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit::parse, help = limit::HELP)]
+    limits: Vec<limit::Limit>,
     /// What happens to a record that a plugin fails on
     #[arg(long, value_enum, default_value = "pause")]
     on_error: OnErrorArg,
@@ -195,6 +203,8 @@ impl Create {
             config: self.config.into_iter().collect(),
             start: self.start,
             on_error: self.on_error.policy(),
+            allow_http: self.allow_http,
+            limits: limit::collect(self.limits),
             mode: match self.mode {
                 Mode::Stream => FlowMode::Stream,
                 Mode::Ingest => FlowMode::Ingest,
@@ -266,7 +276,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::DryRun(args) => {
             let name = args.change.name.clone();
             let found = admin
-                .dry_run_flow(name, args.change.into_change(), Some(args.records))
+                .dry_run_flow(name, args.change.into_change(), Some(args.records), args.call_out)
                 .await?;
             output.answer(&json!(found), || dry_run::show(&found))
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Start;
-use crate::admin::{FlowBounded, FlowCalls, FlowGuestInfo};
+use crate::admin::{FlowBounded, FlowCalls, FlowGuestInfo, FlowLimits};
 
 /// What a flow does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,12 @@ pub struct FlowSpec {
     /// To which partition of a topic a record goes for which no plugin chooses one.
     #[serde(default)]
     pub partition_by: PartitionBy,
+    /// The hosts that its plugins may call over HTTP: `HOST[:PORT]` for HTTPS, `http://HOST[:PORT]` for plain HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
+    /// What its plugins may take, where that is not the broker's default.
+    #[serde(default, skip_serializing_if = "FlowLimits::is_empty")]
+    pub limits: FlowLimits,
 }
 
 impl FlowSpec {
@@ -63,6 +69,8 @@ impl FlowSpec {
             on_error: OnError::Pause,
             mode: FlowMode::Stream,
             partition_by: PartitionBy::Key,
+            allow_http: Vec::new(),
+            limits: FlowLimits::default(),
         }
     }
 }
@@ -94,6 +102,15 @@ pub struct FlowChange {
     /// What happens when a plugin fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_error: Option<OnError>,
+    /// All hosts that the plugins may call over HTTP from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_http: Option<Vec<String>>,
+    /// Limits to set.
+    #[serde(skip_serializing_if = "FlowLimits::is_empty")]
+    pub limits: FlowLimits,
+    /// Limits to leave to the broker again, by [name](FlowLimits::NAMES).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unset_limits: Vec<String>,
 }
 
 /// What a flow ran from some moment on.
@@ -108,6 +125,12 @@ pub struct FlowRevision {
     pub config: BTreeMap<String, String>,
     /// What happens when a plugin fails.
     pub on_error: OnError,
+    /// The hosts that they may call over HTTP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
+    /// What they may take.
+    #[serde(skip_serializing_if = "FlowLimits::is_empty")]
+    pub limits: FlowLimits,
     /// When it took over, in milliseconds since 1970.
     pub since_ms: u64,
     /// By source, in the order of [`FlowSpec::from`], then by partition: the first offset that it processes.

@@ -119,6 +119,9 @@ pub enum AdminRequest {
         /// How many records; `None` leaves it to the broker.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         records: Option<u32>,
+        /// Whether plugins that call out over HTTP may do so: what happens outside is real.
+        #[serde(default)]
+        call_out: bool,
     },
     /// Has a flow run what it ran before; its position and its state stay. Answer: `Flow`.
     RollbackFlow {

@@ -7,6 +7,7 @@ use weir_batch::Batch;
 
 use super::{Halt, Pass, SLICE};
 use crate::flow::bisect::{Bisect, Culprit};
+use crate::flow::calls::Fault;
 use crate::flow::chain::{Chain, ChainError, FailedRecord, Made};
 use crate::flow::counters::PassStats;
 use crate::flow::policy::Verdict;
@@ -27,6 +28,7 @@ impl Bisect for Run<'_> {
 
     fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, Halt> {
         let pass = &mut *self.pass;
+        let first = range.start;
         if let Some(state) = &pass.state {
             let header = self.batch.header();
             state
@@ -49,6 +51,14 @@ impl Bisect for Run<'_> {
             if let Some(fault) = state.take_fault() {
                 return Err(Halt::State(fault));
             }
+        }
+        if let ChainError::Call {
+            fault: Fault::Stopped,
+            ..
+        } = error
+        {
+            // Nothing is known of these records, and nothing is said about them.
+            return Err(Halt::Enough(first));
         }
         Ok(Err(error))
     }

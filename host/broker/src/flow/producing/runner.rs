@@ -11,6 +11,7 @@ use crate::Topic;
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::backoff::Backoff;
+use crate::flow::calls::Fault;
 use crate::flow::producing::ledger::{Ledger, LedgerError};
 use crate::flow::producing::plugin::Producer;
 use crate::flow::producing::poll::{Pace, Poll, PollFailure, Polled};
@@ -116,6 +117,10 @@ impl Runner {
                     due_ms = now_ms();
                     continue;
                 }
+                Err(PollFailure::Failed {
+                    fault: Fault::Stopped,
+                    ..
+                }) => return Attempt::Stopped,
                 Err(PollFailure::Failed { reason, .. }) => {
                     counters.failed();
                     self.failures += 1;
@@ -208,7 +213,8 @@ impl Runner {
             now_ms: at_ms,
         };
         let (reply, polled) = oneshot::channel();
-        self.core.pool.push(self.flow.id(), move || {
+        let (flow, waits) = (self.flow.id(), self.producer.waits());
+        self.core.pool.push_that(flow, waits, move || {
             // The runner may have gone: then nobody wants the page.
             let _ = reply.send(poll.run());
         });

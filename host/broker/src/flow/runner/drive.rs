@@ -170,7 +170,8 @@ impl Drive<'_> {
             stop: Arc::clone(&self.stop_pass),
         };
         let (reply, result) = oneshot::channel();
-        self.runner.core.pool.push(self.runner.flow.id(), move || {
+        let (flow, waits) = (self.runner.flow.id(), self.runner.work.waits());
+        self.runner.core.pool.push_that(flow, waits, move || {
             // The runner may have gone: then nobody wants the result.
             let _ = reply.send(pass.run());
         });

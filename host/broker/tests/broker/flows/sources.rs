@@ -222,7 +222,7 @@ async fn a_dry_run_takes_records_of_all_sources() {
         produce(&broker, "a", partition, batch(&["x", "y"])).await;
     }
     produce(&broker, "c", 1, batch(&["x", "bad"])).await;
-    let found = broker.dry_run_new_flow(spec, 100).await.unwrap();
+    let found = broker.dry_run_new_flow(spec, 100, false).await.unwrap();
     assert_eq!((found.tried.records_in, found.tried.failed), (8, 1));
     let failure = &found.tried.failures[0];
     assert_eq!(

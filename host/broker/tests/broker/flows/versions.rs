@@ -38,7 +38,7 @@ fn to_version(version: u32) -> FlowChange {
         plugins: vec![format!("form@{version}")],
         set,
         unset,
-        on_error: None,
+        ..FlowChange::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use weir_client::{FlowChange, FlowInfo, FlowRevision, FlowSpec};
 
-use super::{OnErrorArg, number, on_error, table};
+use super::{OnErrorArg, limit, number, on_error, table};
 
 /// What to change about a flow.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,17 @@ pub(in crate::cli) struct Upgrade {
     /// A setting to take away; may be repeated
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
+    /// A host that the plugins may call over HTTP, in place of all those of before; may be repeated
+    #[arg(long, value_name = "HOST", conflicts_with = "no_http")]
+    allow_http: Vec<String>,
+    /// The plugins may call no host any more
+    #[arg(long)]
+    no_http: bool,
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit::parse, help = limit::HELP)]
+    limits: Vec<limit::Limit>,
+    /// A limit to leave to the broker again; may be repeated
+    #[arg(long = "unset-limit", value_name = "NAME", value_parser = limit::name)]
+    unset_limits: Vec<String>,
     /// What happens to a record that the plugins fail on
     #[arg(long, value_enum)]
     on_error: Option<OnErrorArg>,
@@ -31,6 +42,9 @@ impl Upgrade {
             set: self.set.into_iter().collect(),
             unset: self.unset,
             on_error: self.on_error.map(OnErrorArg::policy),
+            allow_http: (self.no_http || !self.allow_http.is_empty()).then_some(self.allow_http),
+            limits: limit::collect(self.limits),
+            unset_limits: self.unset_limits,
         }
     }
 }

@@ -4,7 +4,7 @@ mod metrics;
 
 use weir_client::{FlowInfo, FlowPartitionInfo, PartitionBy};
 
-use super::{bounded, change, on_error, route, schedule, state, table, total};
+use super::{bounded, change, limit, on_error, route, schedule, state, table, total};
 
 /// All that there is to say of a flow.
 pub(super) fn describe(flow: &FlowInfo) -> String {
@@ -40,6 +40,16 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
     }
     for (key, value) in &flow.spec.config {
         text.push_str(&format!("set: {key} = {value}\n"));
+    }
+    if !flow.spec.allow_http.is_empty() {
+        text.push_str(&format!(
+            "capabilities: http to {}\n",
+            flow.spec.allow_http.join(", ")
+        ));
+    }
+    let limits = limit::shown(&flow.spec.limits);
+    if !limits.is_empty() {
+        text.push_str(&format!("limits: {}\n", limits.join(", ")));
     }
     if flow.spec.schedule.is_none() {
         text.push_str(&format!("on error: {}\n", on_error(flow.spec.on_error)));

@@ -14,6 +14,9 @@ pub(in crate::cli) struct DryRunArgs {
     /// How many of the last records to run, in equal shares over all partitions of all its sources
     #[arg(short = 'n', long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) records: u32,
+    /// Let plugins that call out over HTTP do so, to the hosts that the flow is granted: what happens there is real
+    #[arg(long)]
+    pub(super) call_out: bool,
 }
 
 /// The findings, for people.

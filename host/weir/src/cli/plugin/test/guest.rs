@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_runtime::{CallError, Grants, Instance, InstanceOptions, Kind, Plugin, Stats};
+use weir_runtime::{CallError, Grants, HttpAccess, Instance, InstanceOptions, Kind, Plugin, Stats};
 
 use super::log::CallLog;
 use super::metrics::{CallMetrics, Metrics};
@@ -46,13 +46,17 @@ impl Guest {
         outputs: Vec<String>,
         repeat: u32,
         state: TestState,
+        http: Option<HttpAccess>,
     ) -> Result<Self, Failure> {
         let log = Arc::new(CallLog::default());
         let mut options = InstanceOptions::new(Arc::clone(&log) as _);
         options.config = config;
         options.outputs.clone_from(&outputs);
         let metrics = Arc::new(CallMetrics::default());
-        let grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+        let mut grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+        if let Some(http) = http {
+            grants = grants.http(http);
+        }
         let started = plugin.instantiate_with(options, grants);
         log.show();
         let mut instance = started.map_err(|error| start_failure(&error))?;
