@@ -202,6 +202,12 @@ impl DbFile {
         self.unlink(&old);
     }
 
+    /// Goes on with the name `path`; the present file is left as it is.
+    pub(crate) fn leave(&self, path: String) {
+        *self.slot_mut() = Slot::Closed;
+        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    }
+
     /// Removes the file. Reads that began before are done when this returns, later ones find it gone.
     pub(crate) fn remove(&self) {
         *self.slot_mut() = Slot::Gone;

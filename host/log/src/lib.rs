@@ -40,6 +40,7 @@ mod block_on;
 mod checkpoint;
 mod chunk;
 mod config;
+mod damage;
 mod db_file;
 mod descriptor;
 mod entry;
@@ -69,6 +70,7 @@ pub mod volume;
 mod writer;
 
 pub use config::{Clock, LogConfig, PartitionConfig, Storage};
+pub use damage::DamagedRange;
 pub use entry::{Append, Durability, Entry, KvOp, KvPairs, Sequence};
 pub use error::{AppendError, LogError, OpenError, ReadError};
 pub use id::PartitionId;
