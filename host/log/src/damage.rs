@@ -11,6 +11,7 @@
 //!    known it moves on by more than can have been there, so that no offset is given twice ([`account`]).
 
 mod account;
+mod detect;
 mod rescue;
 mod tree;
 
@@ -24,6 +25,7 @@ use crate::segment::Segment;
 use crate::shard::Shard;
 use crate::store_error::StoreError;
 
+pub(crate) use detect::is_damaged;
 pub(crate) use rescue::{is_aside, is_set_aside, rescue};
 
 /// Offsets of a partition whose records were lost with a damaged file.

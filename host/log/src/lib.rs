@@ -67,6 +67,7 @@ mod stats;
 mod store_error;
 mod tail;
 pub mod volume;
+mod witness;
 mod writer;
 
 pub use config::{Clock, LogConfig, PartitionConfig, Storage};

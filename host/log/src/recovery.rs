@@ -8,16 +8,17 @@ use redb::{ReadableDatabase, ReadableTable};
 use crate::OpenError;
 use crate::applied::Applied;
 use crate::config::LogConfig;
-use crate::damage::{Loss, is_aside, is_set_aside, rescue};
+use crate::damage::{Loss, is_aside, is_damaged, is_set_aside, rescue};
 use crate::descriptor::{Descriptor, Op};
 use crate::housekeeper::Housekeeper;
 use crate::open_segments::OpenSegments;
 use crate::partition_state::{PartitionState, Range};
-use crate::segment::{DATA, GROUPS, Segment, shard_folder};
+use crate::segment::{GROUPS, Segment, shard_folder};
 use crate::shard::Shard;
 use crate::state_db::{StateDb, Stored};
 use crate::store_error::StoreError;
 use crate::volume::Volume;
+use crate::witness::Witness;
 use crate::writer::Writer;
 
 /// What the shards of a log have in common.
@@ -65,33 +66,36 @@ pub(crate) fn open_shard(common: &Common, id: u16) -> Result<(Arc<Shard>, Writer
         .cloned()
         .collect();
     let mut active: Option<(Arc<Segment>, u64)> = None;
+    let witness = Witness::open(&common.volume, id).map_err(in_folder)?;
     let mut loss = Loss::default();
-    for segment in unsealed {
+    for (at, segment) in unsealed.iter().enumerate() {
         let path = segment.file().path();
         let in_file = |error: StoreError| open_error(&path, error);
-        if is_set_aside(&shard, &segment).map_err(in_file)? || is_damaged(&segment).map_err(in_file)? {
-            rescue(&shard, &segment, stored.applied, &mut loss).map_err(in_file)?;
+        let set_aside = is_set_aside(&shard, segment).map_err(in_file)?;
+        let later = &unsealed[at + 1..];
+        if set_aside || is_damaged(&shard, segment, later, witness.number()).map_err(in_file)? {
+            rescue(&shard, segment, stored.applied, &mut loss).map_err(in_file)?;
             continue;
         }
-        let groups = replay(&shard, &segment, stored.applied, &mut loss).map_err(in_file)?;
+        let groups = replay(&shard, segment, stored.applied, &mut loss).map_err(in_file)?;
         if groups > 0 || active.is_none() {
-            active = Some((segment, groups));
+            active = Some((segment.clone(), groups));
         } else {
             // Made ahead of time and not used yet.
-            shard.prepared().get_or_insert(segment);
+            shard.prepared().get_or_insert(segment.clone());
         }
     }
     // A segment that could not be sealed may be older than one that was.
     for partition in shard.partitions.all() {
         partition.ranges_mut().sort_unstable_by_key(|range| range.base);
     }
-    loss.settle(&shard).map_err(in_folder)?;
+    loss.settle(&shard, witness.number()).map_err(in_folder)?;
     let (active, groups) = match active {
         Some(active) => active,
         None => (shard.create_segment().map_err(in_folder)?, 0),
     };
     shard.set_active(active.id());
-    let writer = Writer::new(shard.clone(), active, groups);
+    let writer = Writer::new(shard.clone(), active, groups, witness);
     Ok((shard, writer))
 }
 
@@ -150,36 +154,6 @@ fn load_partitions(shard: &Shard, stored: &Stored) {
     for segment in segments.values().filter(|segment| segment.is_sealed()) {
         let live = live.get(&segment.id()).copied().unwrap_or(0);
         segment.note_deleted(segment.payload_bytes().saturating_sub(live));
-    }
-}
-
-/// Opens a segment that was not sealed, repairing it if need be, and says whether that, or reading what its groups
-/// are, is impossible.
-fn is_damaged(segment: &Segment) -> Result<bool, StoreError> {
-    let checked = segment.file().open_writer().and_then(|()| {
-        segment.file().with_writer(|database| {
-            let txn = database.begin_read()?;
-            txn.open_table(DATA)?;
-            let mut last = None;
-            for row in txn.open_table(GROUPS)?.iter()? {
-                let (number, value) = row?;
-                let number = number.value();
-                if last >= Some(number) {
-                    return Err(StoreError::corrupt("the groups are out of order"));
-                }
-                last = Some(number);
-                Descriptor::decode(value.value()).map_err(StoreError::corrupt)?;
-            }
-            Ok(())
-        })
-    });
-    match checked {
-        Ok(()) => Ok(false),
-        Err(StoreError::Corrupt(what)) => {
-            tracing::error!(file = segment.file().path(), what, "a segment does not open");
-            Ok(true)
-        }
-        Err(error) => Err(error),
     }
 }
 

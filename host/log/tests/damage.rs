@@ -86,7 +86,9 @@ fn readable(partition: &Partition, id: weir_log::PartitionId) -> BTreeMap<i64, V
                 what,
             }) => {
                 assert_eq!((partition, offset), (id, next));
-                let lost = damaged.iter().find(|range| (range.from..range.to).contains(&offset));
+                let lost = damaged
+                    .iter()
+                    .find(|range| (range.from..range.to).contains(&offset));
                 let lost = lost.unwrap_or_else(|| panic!("nothing is said of {id} {offset}: {what}"));
                 assert!(what.contains(&lost.file), "{what}");
                 next = lost.to;
@@ -115,20 +117,29 @@ fn check(disk: &Arc<Disk>, what: &str) -> Lost {
     let mut before = Vec::new();
     for partition in &partitions {
         let found = readable(partition, partition.id());
-        assert!(partition.high_watermark() >= GROUPS as i64, "{what}: an offset would be given twice");
+        assert!(
+            partition.high_watermark() >= GROUPS as i64,
+            "{what}: an offset would be given twice"
+        );
         lost.records += GROUPS - found.len();
         before.push((found, partition.damaged(), partition.high_watermark()));
     }
     let count = log.kv_read(0, b"count").unwrap();
     let expected = Some((GROUPS - 1).to_string().into_bytes());
-    assert!(lost.state || count == expected, "{what}: a pair is older, and nobody is told");
+    assert!(
+        lost.state || count == expected,
+        "{what}: a pair is older, and nobody is told"
+    );
     // The producer goes on, or is told that it is not known any more.
     let mut next = batch(["next"]);
     weir_batch::set_producer(&mut next, PRODUCER, 0, GROUPS as i32).unwrap();
     match append(&log, P, next) {
         Ok(appended) => assert_eq!(appended.base_offset, before[0].2),
         Err(error) => {
-            assert!(matches!(error, AppendError::OutOfOrderSequence { .. }) && lost.state, "{what}: {error}");
+            assert!(
+                matches!(error, AppendError::OutOfOrderSequence { .. }) && lost.state,
+                "{what}: {error}"
+            );
             let anew = append(&log, P, batch(["next"])).unwrap();
             assert_eq!(anew.base_offset, before[0].2, "{what}");
         }
@@ -145,7 +156,11 @@ fn check(disk: &Arc<Disk>, what: &str) -> Lost {
         assert_eq!(first.damaged(), before[0].1, "{what}");
         let second = partition(&again, Q);
         assert_eq!(readable(&second, Q), before[1].0, "{what}");
-        assert_eq!((second.damaged(), second.high_watermark()), (before[1].1.clone(), before[1].2), "{what}");
+        assert_eq!(
+            (second.damaged(), second.high_watermark()),
+            (before[1].1.clone(), before[1].2),
+            "{what}"
+        );
         if tidy && lost.state {
             weir_log_forget(&again);
             assert!(open(&disk_of(&again)).shards_with_lost_state().is_empty() || true);

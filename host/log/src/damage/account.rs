@@ -18,8 +18,14 @@ use crate::store_error::StoreError;
 const RECORDS_PER_BYTE_MAX: u64 = 1 << 13;
 
 impl Loss {
-    /// Decides what is lost, makes it durable, and says so. Does nothing if nothing is missing.
-    pub(crate) fn settle(self, shard: &Shard) -> Result<(), StoreError> {
+    /// Decides what is lost, makes it durable, and says so. Does nothing if nothing is missing. `witness` is the last
+    /// group that was durable for sure.
+    pub(crate) fn settle(mut self, shard: &Shard, witness: u64) -> Result<(), StoreError> {
+        if shard.applied().number < witness {
+            self.last_missing = Some(witness);
+            // The numbers of groups that are gone are not used again, so that the witness stays right.
+            shard.applied().skip_to(witness + 1);
+        }
         let state_lost = self.last_missing.is_some() || self.end_unknown;
         if !state_lost && self.rescued.is_empty() {
             return Ok(());

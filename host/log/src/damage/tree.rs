@@ -79,6 +79,11 @@ impl Wreck {
         })
     }
 
+    /// Whether both commit slots are what was written.
+    pub(super) fn knows_last(&self) -> bool {
+        self.knows_last
+    }
+
     /// Gives `each` every row of a table with keys of `key_len` bytes that can be read, those of the last commit by
     /// key, then those that are left of the one before. Returns whether all rows of the last commit were among them.
     pub(super) fn rows(&self, table: &str, key_len: usize, each: &mut Each<'_>) -> Result<bool, StoreError> {
