@@ -20,4 +20,4 @@ pub use flow_state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;
 pub use response::{AdminResponse, BrokerInfo};
-pub use topic::{PartitionInfo, TopicInfo, TopicSummary};
+pub use topic::{DamagedOffsets, PartitionInfo, TopicInfo, TopicSummary};

@@ -122,8 +122,8 @@ mod frame;
 pub mod tuning;
 
 pub use admin::{
-    AdminRequest, AdminResponse, BrokerInfo, Difference, DryRun, DryRunFailure, FlowCalls, FlowChange,
-    FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace,
+    AdminRequest, AdminResponse, BrokerInfo, DamagedOffsets, Difference, DryRun, DryRunFailure, FlowCalls,
+    FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowPlace,
     FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace,
     FlowStateQuery, FlowStateRow, FlowStateTotals, OnError, PartitionBy, PartitionInfo, PluginInfo,
     PluginKind, TopicInfo, TopicSummary, Trial,
