@@ -152,7 +152,7 @@ async fn loses_repeats_and_mixes_nothing() {
             match revisions
                 .iter()
                 .rev()
-                .find(|revision| revision.from[partition] <= n)
+                .find(|revision| revision.from[0][partition] <= n)
             {
                 Some(revision) if revision.plugins == ["form@1"] => assert_eq!(value, &n.to_string()),
                 Some(_) => assert_eq!(value, &json),

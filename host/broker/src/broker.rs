@@ -10,7 +10,7 @@ use weir_runtime::{Runtime, RuntimeConfig};
 
 use crate::core::Core;
 use crate::flow::log_topic::{self, LogLines};
-use crate::flow::{self, FlowPool};
+use crate::flow::{self, FlowPool, PoolBounds};
 use crate::meta::{MetaError, MetaStore, TopicRow};
 use crate::plugin::{Blobs, Compiler, Registry};
 use crate::produce::ProduceTicket;
@@ -103,6 +103,7 @@ impl Broker {
         flow::stop_all(&self.core).await;
         self.core.log_queue.flush().await;
         let closed = self.core.blocking(|core| {
+            core.runtime.close_http();
             core.pool.close();
             core.log.close();
             Ok(())
@@ -219,7 +220,12 @@ fn open_core(config: BrokerConfig) -> Result<(Core, Vec<crate::meta::FlowRow>, L
     let engine = |what: String| OpenError::Engine { what };
     let runtime = Runtime::new(runtime).map_err(|error| engine(error.to_string()))?;
     let compiler = Compiler::start().map_err(|error| engine(error.to_string()))?;
-    let pool = FlowPool::start(limits.flow_threads).map_err(|error| engine(error.to_string()))?;
+    let bounds = PoolBounds {
+        running: limits.flow_threads,
+        waiting: limits.flow_http_threads,
+        waiting_per_flow: limits.flow_http_threads_per_flow,
+    };
+    let pool = FlowPool::start(bounds).map_err(|error| engine(error.to_string()))?;
     let blobs = match &folder {
         Some(folder) => Blobs::Folder(folder.plugins()),
         None => Blobs::Memory(Mutex::default()),

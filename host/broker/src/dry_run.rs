@@ -76,6 +76,8 @@ pub struct Trial {
 /// A record that a plugin could not handle.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DryRunFailure {
+    /// The source topic.
+    pub topic: String,
     /// The source partition.
     pub partition: u32,
     /// The record's offset.
@@ -91,6 +93,8 @@ pub struct DryRunFailure {
 /// A record of which different things were made.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Difference {
+    /// The source topic.
+    pub topic: String,
     /// The source partition.
     pub partition: u32,
     /// The record's offset.
@@ -102,9 +106,10 @@ pub struct Difference {
 }
 
 impl Broker {
-    /// Runs the flow `name`, with `change` made (its plugins' newest versions if that is empty), over the last `records` of its source, and
-    /// what it runs now over the same records, and compares. Nothing is stored, and the flow is left alone. Plugins that keep
-    /// state begin with none. It takes 20 seconds at most, and one flow's share of the threads for guests.
+    /// Runs the flow `name`, with `change` made (its plugins' newest versions if that is empty), over the last `records` of its sources,
+    /// in equal shares over all partitions of all of them, and what it runs now over the same records, and compares. Nothing is stored, and the flow is left alone. Plugins that keep
+    /// state begin with none; those that call out over HTTP do so with `allow_http`, to the hosts that the flow is granted, and without it
+    /// there is no dry run of them. It takes 20 seconds at most, and one flow's share of the threads for guests.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownFlow`], [`ErrorKind::UnknownPlugin`], [`ErrorKind::UnknownTopicOrPartition`];
@@ -115,14 +120,18 @@ impl Broker {
         name: &str,
         change: FlowChange,
         records: u32,
+        allow_http: bool,
     ) -> Result<DryRun, BrokerError> {
         let running = self.core.flow(name)?.spec().clone();
         let changed = change
             .applied_to(&running)
             .map_err(|message| BrokerError::new(ErrorKind::InvalidFlow, message))?;
         let tried = flow::check_change(&self.core, changed)?;
-        let compared =
-            (tried.plugins != running.plugins || tried.config != running.config).then_some(&running);
+        check_http(&tried, allow_http)?;
+        let compared = (tried.plugins != running.plugins
+            || tried.config != running.config
+            || tried.limits != running.limits)
+            .then_some(&running);
         dry_run(&self.core, &tried, compared, records).await
     }
 
@@ -130,10 +139,28 @@ impl Broker {
     ///
     /// # Errors
     /// As [`dry_run_flow`](Self::dry_run_flow), and as [`create_flow`](Self::create_flow).
-    pub async fn dry_run_new_flow(&self, spec: FlowSpec, records: u32) -> Result<DryRun, BrokerError> {
+    pub async fn dry_run_new_flow(
+        &self,
+        spec: FlowSpec,
+        records: u32,
+        allow_http: bool,
+    ) -> Result<DryRun, BrokerError> {
         let spec = flow::check(&self.core, spec)?;
+        check_http(&spec, allow_http)?;
         dry_run(&self.core, &spec, None, records).await
     }
+}
+
+/// What happens outside is no dry run's: whoever wants that has to say so.
+fn check_http(spec: &FlowSpec, allowed: bool) -> Result<(), BrokerError> {
+    if spec.allow_http.is_empty() || allowed {
+        return Ok(());
+    }
+    let message = format!(
+        "the flow calls out over HTTP, to {}, and in a dry run that would be real: say --call-out if that does no harm",
+        spec.allow_http.join(", ")
+    );
+    Err(BrokerError::new(ErrorKind::InvalidFlow, message))
 }
 
 async fn dry_run(
@@ -154,23 +181,27 @@ async fn dry_run(
     }
     let mut found = DryRun::default();
     // What records are stored in front of an ingest flow is what it let through; there is nothing better to try it on.
-    let source = core.topic(tried.shown_topic())?;
-    let partitions = source.partitions();
-    let share = i64::from(records.div_ceil(partitions.max(1)));
+    let mut lanes = Vec::new();
+    for name in tried.shown_topics() {
+        let source = core.topic(name)?;
+        lanes.extend((0..source.partitions()).map(|index| (source.clone(), index)));
+    }
+    let share = i64::from(records.div_ceil(u32::try_from(lanes.len()).unwrap_or(u32::MAX).max(1)));
     let mut bytes_left = BYTES_MAX;
-    'partitions: for index in 0..partitions {
+    'lanes: for (source, index) in lanes {
         let partition = source.partition(index)?;
+        let place: (Arc<str>, u32) = (source.name().into(), index);
         let (first, end) = (partition.log_start_offset(), partition.high_watermark());
         let mut from = (end - share).max(first);
         let mut begins = true;
         while from < end {
             if began.elapsed() > TIME_MAX {
                 found.cut_short = Some(format!("it took longer than {} s", TIME_MAX.as_secs()));
-                break 'partitions;
+                break 'lanes;
             }
             if bytes_left == 0 {
                 found.cut_short = Some(format!("the records have more than {} MiB", BYTES_MAX >> 20));
-                break 'partitions;
+                break 'lanes;
             }
             let batch = read_one(core, &source, index, from).await?;
             let Some((batch, next)) = batch else { break };
@@ -180,7 +211,7 @@ async fn dry_run(
                     work: Arc::clone(&trier.work),
                     sinks: trier.sinks.clone(),
                     batch: batch.clone(),
-                    partition: index,
+                    place: place.clone(),
                     begins,
                     range: from..end,
                     unpacked_bytes_max: core.limits.unpacked_batch_bytes_max,
@@ -190,12 +221,12 @@ async fn dry_run(
             let mut made = Vec::with_capacity(trials.len());
             for trier in &mut trials {
                 let outcome = run(trier).await?;
-                trier.add(&outcome, index);
+                trier.add(&outcome);
                 made.push(outcome);
             }
             if let [tried, running] = made.as_slice() {
                 compare(
-                    index,
+                    &place,
                     tried.records_in,
                     &running.streams,
                     &tried.streams,
@@ -225,7 +256,7 @@ impl Trier {
         for plugin in &spec.plugins {
             core.registry.resolve(&PluginRef::parse(plugin)?)?;
         }
-        let work = flow::load(core, spec, Arc::default(), Arc::default()).await?;
+        let work = flow::load(core, spec, Arc::default(), Arc::default(), None).await?;
         let mut sinks = Vec::new();
         for name in &spec.to {
             let topic = core.topic(name)?;
@@ -245,7 +276,7 @@ impl Trier {
         })
     }
 
-    fn add(&mut self, made: &Made, partition: u32) {
+    fn add(&mut self, made: &Made) {
         let trial = &mut self.trial;
         trial.records_in += made.records_in;
         trial.bytes_in += made.bytes_in;
@@ -255,10 +286,7 @@ impl Trier {
         trial.failed += made.failures.len() as u64;
         for failure in &made.failures {
             if trial.failures.len() < SHOWN_MAX {
-                trial.failures.push(DryRunFailure {
-                    partition,
-                    ..failure.clone()
-                });
+                trial.failures.push(failure.clone());
             }
         }
         for (topic, bytes) in made.streams.iter().flat_map(Stream::outputs) {
@@ -270,7 +298,8 @@ impl Trier {
 
 async fn on_pool(core: &Core, run: BatchRun) -> Result<Made, BrokerError> {
     let (reply, made) = oneshot::channel();
-    core.pool.push(POOL_FLOW, move || {
+    let waits = run.work.waits();
+    core.pool.push_that(POOL_FLOW, waits, move || {
         // Whoever asked may have gone.
         let _ = reply.send(run.run());
     });

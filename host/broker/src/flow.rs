@@ -1,7 +1,7 @@
 //! Flows: plugins between topics, exactly once.
 //!
-//! A [`Flow`] has a [`supervisor`] that loads its plugins and has one [`runner`] for each partition of the source
-//! topic. A runner sends [`pass`] after pass to the threads for guests ([`pool`]); a pass reads some source batches, runs the
+//! A [`Flow`] has a [`supervisor`] that loads its plugins and has one [`runner`] for each [`lane`], a partition of one of
+//! its source topics. A runner sends [`pass`] after pass to the threads for guests ([`pool`]); a pass reads some source batches, runs the
 //! [`chain`] of plugins over them and has the outputs gathered into batches ([`collector`]). The [`committer`] writes them
 //! together with the cursor.
 //!
@@ -25,7 +25,8 @@
 
 mod backoff;
 mod bisect;
-mod calls;
+mod bounded;
+pub(crate) mod calls;
 mod chain;
 mod check;
 pub(crate) mod collector;
@@ -39,11 +40,16 @@ mod graph;
 mod guest;
 mod handle;
 mod histogram;
+pub(crate) mod http;
 mod info;
+mod lane;
+mod letters;
 mod lifecycle;
+pub(crate) mod limits;
 mod log;
 pub(crate) mod log_topic;
 mod metrics;
+mod migration;
 mod pass;
 mod plugin_config;
 pub(crate) mod policy;
@@ -62,26 +68,32 @@ mod window;
 mod work;
 
 pub(crate) use bisect::{Bisect, Culprit, bisect};
+pub use bounded::{Backfill, BoundedKind, FlowBounded, Replay, Until};
 pub use calls::{FlowCalls, FlowFaults};
 pub(crate) use chain::{Chain, ChainError, FailedRecord, Seed};
-pub(crate) use check::{check, check_change};
+pub(crate) use check::{check, check_bounded, check_change};
 pub(crate) use handle::Flow;
 pub use histogram::FlowHistogram;
 pub use info::{FlowInfo, FlowPartitionInfo};
-pub(crate) use lifecycle::{delete_cursors, start_all, stop_all, stored_cursors, stored_progress};
+pub(crate) use lane::Lane;
+pub(crate) use lifecycle::{Progress, delete_cursors, start_all, stop_all, stored_progress};
+pub use limits::FlowLimits;
 pub(crate) use log::FlowLog;
 pub use metrics::FlowGuestInfo;
-pub(crate) use pool::FlowPool;
+pub(crate) use migration::try_migration;
+pub(crate) use pool::{FlowPool, PoolBounds};
 pub use producing::FlowProducingInfo;
 pub(crate) use producing::info as producing_info;
 pub(crate) use revision::REVISIONS_MAX;
 pub use revision::{FlowChange, FlowRevision};
 pub(crate) use runner::gone_reason;
 pub use spec::{FlowSpec, Mode, OnError, PartitionBy, Schedule};
-pub use state::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub use state::{
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
+};
 pub(crate) use state::{StateOwner, delete_state, stage_labels};
 pub use status::{FlowStatus, Pause, Place};
-pub(crate) use supervisor::{load, start, try_out};
+pub(crate) use supervisor::{TriedOut, load, start, try_out};
 pub(crate) use work::FlowWork;
 
 /// The name of a flow's dead-letter topic.

@@ -1,5 +1,6 @@
 //! Making, showing, stopping and deleting flows.
 
+mod bounded;
 mod revise;
 
 use std::collections::HashMap;
@@ -7,10 +8,11 @@ use std::sync::{Arc, PoisonError};
 
 use crate::clock::now_ms;
 use crate::core::Core;
-use crate::flow::{self, Flow};
-use crate::meta::FlowRow;
+use crate::flow::{self, Flow, Lane, Progress};
+use crate::meta::{FlowRow, SourceRow};
 use crate::{
-    Broker, BrokerError, ErrorKind, FlowInfo, FlowRevision, FlowSpec, FlowStatus, Mode, Pause, ingest,
+    Broker, BrokerError, ErrorKind, FlowBounded, FlowInfo, FlowPartitionInfo, FlowRevision, FlowSpec,
+    FlowStatus, Mode, Pause, Topic, ingest,
 };
 
 impl Broker {
@@ -87,7 +89,7 @@ impl Broker {
     /// Has a flow go on from its cursor: what it stopped at is tried again. A flow that runs is left alone.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownFlow`], [`ErrorKind::InvalidFlow`] while one of its topics is missing;
+    /// [`ErrorKind::UnknownFlow`], [`ErrorKind::InvalidFlow`] while one of its topics is missing, and for a flow that is finished;
     /// [`ErrorKind::StorageFull`], [`ErrorKind::Storage`], [`ErrorKind::ShuttingDown`].
     pub async fn resume_flow(&self, name: &str) -> Result<FlowInfo, BrokerError> {
         let name = name.to_owned();
@@ -110,25 +112,38 @@ impl Broker {
 
 async fn create(core: &Arc<Core>, spec: FlowSpec) -> Result<FlowInfo, BrokerError> {
     let spec = flow::check(core, spec)?;
-    let mut source_topic = 0;
-    let mut start_offsets = Vec::new();
-    if spec.schedule.is_none() {
-        source_topic = core.topic(spec.shown_topic())?.id();
-    }
-    if spec.schedule.is_none() && spec.mode == Mode::Stream {
-        let source = core.topic(&spec.from)?;
+    let mut sources = Vec::with_capacity(spec.from.len());
+    for name in &spec.from {
+        let source = core.topic(name)?;
+        let mut start = Vec::new();
         for index in 0..source.partitions() {
-            start_offsets.push(source.partition(index)?.resolve(spec.start).await?);
+            start.push(source.partition(index)?.resolve(spec.start).await?);
         }
+        sources.push(SourceRow {
+            topic: source.id(),
+            start,
+            end: Vec::new(),
+        });
     }
+    begin(core, spec, sources, None).await
+}
+
+/// Stores a flow that was checked, and starts it.
+async fn begin(
+    core: &Arc<Core>,
+    spec: FlowSpec,
+    sources: Vec<SourceRow>,
+    bounded: Option<FlowBounded>,
+) -> Result<FlowInfo, BrokerError> {
     let created_ms = now_ms();
+    let from = sources.iter().map(|source| source.start.clone()).collect();
     let row = FlowRow {
         id: 0,
-        source_topic,
-        revisions: vec![FlowRevision::of(&spec, 1, created_ms, start_offsets.clone())],
+        sources,
+        bounded,
+        revisions: vec![FlowRevision::of(&spec, 1, created_ms, from)],
         spec,
         created_ms,
-        start_offsets,
         pause: None,
     };
     let row = core.blocking(move |core| Ok(core.meta.create_flow(row)?)).await?;
@@ -150,10 +165,8 @@ async fn pause(core: &Arc<Core>, name: &str) -> Result<FlowInfo, BrokerError> {
     flow.stop().await;
     if flow.row().pause.is_none() {
         let pause = Pause {
-            reason: "paused on request".to_owned(),
             requested: true,
-            since_ms: now_ms(),
-            place: None,
+            ..Pause::because("paused on request")
         };
         let row = FlowRow {
             pause: Some(pause.clone()),
@@ -171,8 +184,14 @@ async fn pause(core: &Arc<Core>, name: &str) -> Result<FlowInfo, BrokerError> {
 
 async fn resume(core: &Arc<Core>, name: &str) -> Result<FlowInfo, BrokerError> {
     let flow = core.flow(name)?;
-    if flow.row().pause.is_none() {
+    let Some(pause) = flow.row().pause else {
         return info(core, &flow, true).await;
+    };
+    if pause.finished {
+        let message = format!(
+            "flow '{name}' is finished, there is nothing left for it to do: make another backfill or replay"
+        );
+        return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
     }
     let mut topics = flow.spec().topics();
     if let Some(missing) = topics.find(|name| core.topic(name).is_err()) {
@@ -232,38 +251,14 @@ pub(crate) async fn info(
     with_log: bool,
 ) -> Result<FlowInfo, BrokerError> {
     let row = flow.row();
-    let mut partitions = Vec::new();
-    if let Ok(source) = core.topic(row.spec.shown_topic()) {
-        let mut stored: Option<HashMap<u32, i64>> = None;
-        for partition in source.info().partitions {
-            let counters = flow.counters(partition.partition);
-            let cursor = match counters.cursor() {
-                Some(cursor) => cursor,
-                // What an ingest flow has let in is there, and nothing waits.
-                None if row.spec.mode == Mode::Ingest => partition.high_watermark,
-                None => {
-                    if stored.is_none() {
-                        let (id, topic) = (flow.id(), source.id());
-                        let read = core.blocking(move |core| flow::stored_cursors(core, id, topic));
-                        stored = Some(read.await?);
-                    }
-                    let start = start_offset(&row, source.id(), partition.partition);
-                    stored
-                        .as_ref()
-                        .and_then(|stored| stored.get(&partition.partition))
-                        .copied()
-                        .unwrap_or(start)
-                }
-            };
-            partitions.push(counters.info(partition.partition, cursor, partition.high_watermark));
-        }
-    }
+    let partitions = partitions(core, flow, &row).await?;
     let producing = match row.spec.schedule {
         Some(_) => Some(flow::producing_info(core, flow).await?),
         None => None,
     };
     Ok(FlowInfo {
         id: flow.id(),
+        bounded: row.bounded,
         spec: row.spec,
         created_ms: row.created_ms,
         revisions: if with_log {
@@ -272,7 +267,8 @@ pub(crate) async fn info(
             row.revisions.into_iter().next_back().into_iter().collect()
         },
         status: flow.status(),
-        dead_letter: Some(flow::dead_letter_topic(flow.name())).filter(|topic| core.topic(topic).is_ok()),
+        dead_letter: Some(flow::dead_letter_topic(flow.letters_of()))
+            .filter(|topic| core.topic(topic).is_ok()),
         partitions,
         producing,
         guests: if with_log {
@@ -284,8 +280,66 @@ pub(crate) async fn info(
     })
 }
 
-/// Where a flow without a cursor begins in a partition of its source.
-fn start_offset(row: &FlowRow, source_topic: u32, partition: u32) -> i64 {
-    let start = row.start_offsets.get(partition as usize).copied();
-    start.filter(|_| row.source_topic == source_topic).unwrap_or(0)
+/// How far a flow is in each of its lanes; those of topics that do not exist are left out.
+async fn partitions(
+    core: &Arc<Core>,
+    flow: &Arc<Flow>,
+    row: &FlowRow,
+) -> Result<Vec<FlowPartitionInfo>, BrokerError> {
+    let topics: Vec<_> = shown(core, row).collect();
+    let mut stored: Option<HashMap<Lane, Progress>> = None;
+    let mut partitions = Vec::new();
+    for (index, topic) in (0..).zip(&topics) {
+        let Some(topic) = topic else { continue };
+        for partition in topic.info().partitions {
+            let lane = Lane {
+                source: index,
+                partition: partition.partition,
+            };
+            if !row.has_work(lane, topic.id()) {
+                continue;
+            }
+            let counters = flow.counters(lane);
+            let cursor = match counters.cursor() {
+                Some(cursor) => cursor,
+                // What an ingest flow has let in is there, and nothing waits.
+                None if row.spec.mode == Mode::Ingest => partition.high_watermark,
+                None => {
+                    let stored = match &mut stored {
+                        Some(stored) => stored,
+                        none => none.insert(stored_progress(core, flow.id(), row).await?),
+                    };
+                    let start = row.start_of(lane, topic.id());
+                    stored.get(&lane).map_or(start, |progress| progress.position)
+                }
+            };
+            let until = row.end_of(lane, topic.id());
+            let end = until.map_or(partition.high_watermark, |until| {
+                until.min(partition.high_watermark)
+            });
+            partitions.push(FlowPartitionInfo {
+                until,
+                ..counters.info(lane, cursor, end)
+            });
+        }
+    }
+    Ok(partitions)
+}
+
+/// The topics that a flow's progress is shown for, as far as they exist.
+fn shown(core: &Core, row: &FlowRow) -> impl Iterator<Item = Option<Topic>> {
+    row.spec.shown_topics().iter().map(|name| core.topic(name).ok())
+}
+
+/// How far a flow that does not run has got, by lane.
+async fn stored_progress(
+    core: &Arc<Core>,
+    flow: u32,
+    row: &FlowRow,
+) -> Result<HashMap<Lane, Progress>, BrokerError> {
+    let sources: Vec<Option<u32>> = shown(core, row)
+        .map(|topic| topic.map(|topic| topic.id()))
+        .collect();
+    core.blocking(move |core| flow::stored_progress(core, flow, &sources))
+        .await
 }

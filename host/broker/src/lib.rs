@@ -52,12 +52,15 @@ mod topics;
 pub use broker::{Broker, BrokerConfig, Storage};
 pub use dry_run::{DRY_RUN_RECORDS, Difference, DryRun, DryRunFailure, Trial};
 pub use error::{BrokerError, ErrorKind};
-pub use flow::{FlowCalls, FlowFaults, FlowGuestInfo, FlowHistogram};
+pub use flow::{Backfill, BoundedKind, FlowBounded, Replay, Until};
+pub use flow::{FlowCalls, FlowFaults, FlowGuestInfo, FlowHistogram, FlowLimits};
 pub use flow::{
     FlowChange, FlowInfo, FlowPartitionInfo, FlowProducingInfo, FlowRevision, FlowSpec, FlowStatus, Mode,
     OnError, PartitionBy, Pause, Place, Schedule,
 };
-pub use flow::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub use flow::{
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
+};
 pub use folder::{DataFolder, FORMAT_VERSION};
 pub use ingest::{RecordResults, RecordRun, Rejection};
 pub use limits::Limits;

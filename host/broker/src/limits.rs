@@ -1,5 +1,7 @@
 //! The broker's own bounds.
 
+use crate::FlowLimits;
+
 /// Bounds on what clients can make the broker hold. Every one of them is checked before anything is written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
@@ -17,6 +19,8 @@ pub struct Limits {
     pub flows_max: usize,
     /// Most plugins in the chain of one flow.
     pub flow_plugins_max: usize,
+    /// Most source topics of one flow.
+    pub flow_sources_max: usize,
     /// Most sink topics of one flow.
     pub flow_sinks_max: usize,
     /// Most bytes of a flow's configuration, keys and values together.
@@ -25,11 +29,17 @@ pub struct Limits {
     pub flow_log_lines_max: usize,
     /// Threads that run guest code; 0 means one per core.
     pub flow_threads: usize,
+    /// Runs of plugins under way, at most, that may wait for a host outside; each has a thread of its own beyond those above.
+    pub flow_http_threads: usize,
+    /// Of these, how many of one flow.
+    pub flow_http_threads_per_flow: usize,
+    /// What no flow may set its limits above.
+    pub flow_ceilings: FlowLimits,
     /// Entries of one flow and source partition that may be on their way to the disk at once.
     pub flow_entries_in_flight_max: usize,
     /// Times a record is tried again before the flow gives it up.
     pub flow_retries_max: u32,
-    /// Most bytes of keyed state, keys and values, that a flow keeps for one source partition.
+    /// Most bytes of keyed state, keys and values, that a flow keeps for one source partition, unless it has a limit of its own.
     pub flow_state_bytes_max: u64,
     /// Most bytes of source batches a flow takes in one pass.
     pub flow_pass_bytes_max: usize,
@@ -55,10 +65,14 @@ impl Default for Limits {
             unpacked_batch_bytes_max: 64 * 1024 * 1024,
             flows_max: 1_000,
             flow_plugins_max: 16,
+            flow_sources_max: 16,
             flow_sinks_max: 64,
             flow_config_bytes_max: 64 * 1024,
             flow_log_lines_max: 256,
             flow_threads: 0,
+            flow_http_threads: 32,
+            flow_http_threads_per_flow: 4,
+            flow_ceilings: FlowLimits::ceilings(),
             flow_entries_in_flight_max: 4,
             flow_retries_max: 10,
             flow_state_bytes_max: 256 * 1024 * 1024,

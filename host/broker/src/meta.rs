@@ -11,8 +11,10 @@
 //!
 //! Every change is one transaction, on disk before it returns. All calls block.
 
+mod flow_row;
 mod row;
 mod store;
 
-pub(crate) use row::{FlowRow, PluginRow, Snapshot, TopicRow};
+pub(crate) use flow_row::{FlowRow, SourceRow};
+pub(crate) use row::{PluginRow, Snapshot, TopicRow};
 pub(crate) use store::{MetaError, MetaStore};

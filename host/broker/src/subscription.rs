@@ -101,6 +101,11 @@ impl Broker {
                 row.kind.name()
             )));
         }
+        if flow::http::imports_http(&row.imports) {
+            return Err(invalid(format!(
+                "filter {plugin} calls out over HTTP, and a subscription is granted no host: run it in a flow between topics"
+            )));
+        }
         let config_bytes: usize = config.iter().map(|(key, value)| key.len() + value.len()).sum();
         let config_bytes_max = core.limits.flow_config_bytes_max;
         if config_bytes > config_bytes_max {
@@ -113,7 +118,7 @@ impl Broker {
             config,
             ..FlowSpec::new("subscription", "", [plugin.as_str()], [""; 0])
         };
-        let work = flow::load(core, &spec, Arc::default(), Arc::default())
+        let work = flow::load(core, &spec, Arc::default(), Arc::default(), None)
             .await
             .map_err(|error| match error.kind {
                 ErrorKind::InvalidFlow => invalid(error.message),

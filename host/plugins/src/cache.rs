@@ -2,7 +2,8 @@
 //!
 //! A file is `[magic 8 "WEIRCODE"][format u32 LE = 1][reserved u32 = 0][key 32][SHA-256 of the artifact 32][artifact length u64 LE][artifact]`,
 //! its name `<SHA-256 of the component>-<first 16 digits of the key>.code`. The key is the SHA-256 of the component's
-//! hash and of everything about the engine that the code depends on: version, target, settings, CPU features.
+//! hash, of everything about the engine that the code depends on (version, target, settings, CPU features) and of the interfaces that
+//! plugins may be granted.
 //!
 //! Whatever is not exactly that is compiled anew and written over: a torn write, a flipped bit, another engine's code, a file of
 //! another user or one that others may write to.
@@ -18,6 +19,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::RuntimeError;
+use crate::inspect::GRANTED;
 
 const MAGIC: &[u8; 8] = b"WEIRCODE";
 const FORMAT: u32 = 1;
@@ -51,6 +53,8 @@ impl Cache {
         }
         let mut hasher = KeyHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        // What may be granted: code is not used again by a broker that links something else.
+        GRANTED.hash(&mut hasher);
         Ok(Self {
             folder: folder.to_owned(),
             engine_key: hasher.0.finalize().into(),

@@ -11,6 +11,12 @@ pub enum RuntimeError {
         /// In the engine's words.
         reason: String,
     },
+    /// Outbound HTTP cannot be set up.
+    #[error("plugins cannot call out over HTTP: {reason}")]
+    Http {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The folder of compiled plugins cannot be made or read.
     #[error("the folder of compiled plugins {} cannot be used: {source}", path.display())]
     Cache {
@@ -84,6 +90,9 @@ pub enum LoadError {
     },
 }
 
+/// What raises a limit.
+const HOW: &str = "raise it with --limit";
+
 /// Names for a message: all of a few, some of many.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 8;
@@ -94,7 +103,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// Why a call has no result. But for [`CallError::Poll`], the instance's memory is gone afterwards; the next call starts from a
+/// Why a call has no result. But for [`CallError::Poll`] and [`CallError::Migrate`], the instance's memory is gone afterwards; the next call starts from a
 /// fresh one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -107,13 +116,30 @@ pub enum CallError {
         backtrace: Vec<String>,
     },
     /// The call took longer than [`Limits::deadline_ms`](crate::Limits::deadline_ms).
-    #[error("the plugin was stopped: it ran longer than {limit_ms} ms in one call")]
+    #[error("the plugin was stopped: it ran longer than {limit_ms} ms in one call (limit call-time: {HOW} call-time={}ms)", limit_ms.saturating_mul(2))]
     Deadline {
         /// Milliseconds allowed.
         limit_ms: u64,
     },
+    /// The call took longer than [`Limits::deadline_us_per_input`](crate::Limits::deadline_us_per_input) allows for its records.
+    #[error(
+        "the plugin was stopped: it ran longer than {limit_ms} ms in one call over {records} records, {limit_us} us for each (limit \
+         record-time: {HOW} record-time={}us)",
+        limit_us.saturating_mul(2)
+    )]
+    RecordDeadline {
+        /// Microseconds allowed for a record.
+        limit_us: u64,
+        /// Records in the batch.
+        records: u32,
+        /// Milliseconds that came to.
+        limit_ms: u64,
+    },
     /// The guest gave up after it was refused memory beyond [`Limits::memory_bytes_max`](crate::Limits::memory_bytes_max).
-    #[error("the plugin ran out of memory: it asked for {asked_bytes} bytes and may have {limit_bytes}")]
+    #[error(
+        "the plugin ran out of memory: it asked for {asked_bytes} bytes and may have {limit_bytes} (limit memory: {HOW} memory={}MiB)",
+        limit_bytes.saturating_mul(2).div_ceil(1 << 20)
+    )]
     Memory {
         /// Bytes that it would have had in all.
         asked_bytes: usize,
@@ -121,15 +147,45 @@ pub enum CallError {
         limit_bytes: usize,
     },
     /// The output is over [`Limits::output_bytes_max`](crate::Limits::output_bytes_max).
-    #[error("the plugin returned {bytes} bytes from one call, and may return {limit}")]
+    #[error(
+        "the plugin returned {bytes} bytes from one call, and may return {limit} (limit output-bytes: {HOW} output-bytes={bytes})"
+    )]
     OutputTooLarge {
         /// Bytes returned.
         bytes: usize,
         /// Bytes allowed.
         limit: usize,
     },
+    /// The output is over [`Limits::output_bytes_max_per_input`](crate::Limits::output_bytes_max_per_input) for its records.
+    #[error(
+        "the plugin returned {bytes} bytes for a batch of {records}, and may return {limit} for each record (limit record-output-bytes: \
+         {HOW} record-output-bytes={})",
+        limit.saturating_mul(2)
+    )]
+    RecordOutputTooLarge {
+        /// Bytes returned.
+        bytes: usize,
+        /// Records in the batch.
+        records: u32,
+        /// Bytes allowed for a record.
+        limit: usize,
+    },
+    /// The frame has more entries than [`Limits::output_records_max`](crate::Limits::output_records_max).
+    #[error(
+        "the plugin returned {records} records from one call, and may return {limit} (limit output-records: {HOW} output-records={records})"
+    )]
+    TooManyRecordsInAll {
+        /// Entries returned.
+        records: u64,
+        /// Entries allowed.
+        limit: u64,
+    },
     /// The frame has more entries than [`Limits::output_records_max_per_input`](crate::Limits::output_records_max_per_input) allows.
-    #[error("the plugin returned {records} records for a batch of {input}, and may return {limit}")]
+    #[error(
+        "the plugin returned {records} records for a batch of {input}, and may return {limit} (limit record-output-records: {HOW} \
+         record-output-records={})",
+        records.div_ceil(u64::from(*input).max(1))
+    )]
     TooManyRecords {
         /// Entries returned.
         records: u64,
@@ -164,6 +220,12 @@ pub enum CallError {
         /// In the plugin's words.
         message: String,
     },
+    /// A plugin refuses state of another version than its own, and says why. Its instance goes on.
+    #[error("the plugin refuses the state: {message}")]
+    Migrate {
+        /// In the plugin's words.
+        message: String,
+    },
     /// The bitmap, frame or page is not what the world says.
     #[error("the plugin returned a malformed answer: {reason}")]
     BadOutput {
@@ -188,6 +250,9 @@ pub enum CallError {
         /// What the store of the state says.
         reason: String,
     },
+    /// The flow is being stopped while the guest waited for a host. What it had done is forgotten, and nothing is wrong with its records.
+    #[error("the call was ended: the flow is being stopped")]
+    Stopped,
     /// No instance could be made, and not through the plugin's code.
     #[error("the plugin cannot be started: {reason}")]
     Instantiate {

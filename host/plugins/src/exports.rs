@@ -1,3 +1,4 @@
+mod schema;
 mod typed;
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -5,6 +6,7 @@ use wasmtime::component::{Component, ComponentExportIndex, Type};
 
 use crate::world::{Form, World};
 use crate::{Kind, LoadError};
+pub(crate) use schema::schema_exports;
 
 /// Finds the world's two functions, and checks their types now: an instance is not the place to learn of it.
 pub(crate) fn exports(

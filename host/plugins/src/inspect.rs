@@ -105,6 +105,14 @@ impl Interface {
         }
     }
 
+    /// The full name of the interface that says what the plugin knows of older state, if it is exported.
+    pub(crate) fn schema(&self) -> Option<&str> {
+        let named = |name: &&String| {
+            PluginName::parse(name).is_some_and(|name| name.compatible() && name.interface == "state-schema")
+        };
+        self.exports.iter().find(named).map(String::as_str)
+    }
+
     /// Refuses what the linker has nothing for, and what it must have nothing for.
     pub(crate) fn check_imports(&self) -> Result<(), LoadError> {
         for name in &self.imports {
@@ -136,15 +144,16 @@ impl<'a> PluginName<'a> {
     }
 }
 
+/// The interfaces of `weir:plugin` that a plugin may import.
+pub(crate) const GRANTED: [&str; 6] = ["log", "metrics", "clock", "random", "state", "http"];
+
 fn allowed(name: &str) -> Result<(), &'static str> {
     if let Some(plugin) = PluginName::parse(name) {
         return match plugin.interface {
-            "log" | "metrics" | "clock" | "random" | "state" if plugin.compatible() => Ok(()),
-            "log" | "metrics" | "clock" | "random" | "state" => {
-                Err("this broker knows version 0.1 of weir:plugin")
-            }
+            known if GRANTED.contains(&known) && plugin.compatible() => Ok(()),
+            known if GRANTED.contains(&known) => Err("this broker knows version 0.1 of weir:plugin"),
             _ => Err(
-                "this broker's weir:plugin has no such interface: it has log, metrics, clock, random and state",
+                "this broker's weir:plugin has no such interface: it has log, metrics, clock, random, state and http",
             ),
         };
     }
@@ -157,7 +166,7 @@ fn allowed(name: &str) -> Result<(), &'static str> {
         .map_or(interface, |(package, _)| package);
     match package {
         "http" => Err(
-            "a plugin cannot reach the network: bring what it needs as records, or in the flow's configuration",
+            "plugins call out over HTTP with weir:plugin/http, to the hosts that their flow is granted; this broker has no wasi:http",
         ),
         "sockets" => Err("a plugin cannot open sockets: bring what it needs as records"),
         "io" | "cli" | "clocks" | "random" | "filesystem" if version.starts_with("0.2.") => Ok(()),
@@ -181,6 +190,7 @@ mod tests {
             "weir:plugin/clock@0.1.0",
             "weir:plugin/random@0.1.0",
             "weir:plugin/state@0.1.0",
+            "weir:plugin/http@0.1.0",
             "wasi:io/streams@0.2.6",
             "wasi:filesystem/types@0.2.0",
         ] {
@@ -190,7 +200,7 @@ mod tests {
             "weir:plugin/log@0.2.0",
             "weir:plugin/log",
             "weir:plugin/state@0.2.0",
-            "weir:plugin/http@0.1.0",
+            "weir:plugin/http@0.2.0",
             "wasi:http/outgoing-handler@0.2.0",
             "wasi:sockets/tcp@0.2.0",
             "wasi:io/streams@0.3.0",

@@ -1,6 +1,7 @@
 mod live;
 mod options;
 mod poll;
+mod schema;
 mod typed;
 
 use std::mem;
@@ -16,8 +17,8 @@ use crate::output::{check_bitmap, check_frame};
 use crate::state::{Carried, HostState};
 use crate::trap::call_error;
 use crate::world::Form;
-use crate::{CallError, Kind, Limits, LogSink, Plugin, StateStore};
-use live::Live;
+use crate::{CallError, HttpAccess, Kind, Limits, LogSink, Plugin, StateStore};
+use live::{Live, Which};
 use poll::GuestPage;
 
 pub use options::{Grants, InstanceOptions};
@@ -56,6 +57,7 @@ pub struct Instance {
     outputs: Vec<String>,
     log: Arc<dyn LogSink>,
     limits: Limits,
+    http: Option<HttpAccess>,
     live: Option<Live>,
     stats: Stats,
     carried: Carried,
@@ -68,6 +70,9 @@ impl Instance {
         if plugin.imports_state() && !grants.state {
             return Err(CallError::NotGranted { interface: "state" });
         }
+        if plugin.imports_http() && grants.http.is_none() {
+            return Err(CallError::NotGranted { interface: "http" });
+        }
         let limits = options
             .limits
             .unwrap_or_else(|| plugin.inner.runtime.limits.clone());
@@ -77,6 +82,7 @@ impl Instance {
             outputs: options.outputs,
             log: options.log,
             limits,
+            http: grants.http,
             live: None,
             stats: Stats::default(),
             carried: Carried {
@@ -129,7 +135,7 @@ impl Instance {
             bytes: budget.bytes.min(bytes_max),
             ..budget
         };
-        let polled = self.guest_call(self.poll_time_ms, |call, store| {
+        let polled = self.guest_call(self.poll_time_ms, None, |call, store| {
             let call = call.typed::<(Option<&[u8]>, Budget), (Result<GuestPage, String>,)>(&*store)?;
             Ok(call.call(store, (cursor, budget))?.0)
         });
@@ -198,10 +204,14 @@ impl Instance {
         let header = input_header(batch)?;
         let batch = &batch[..header.batch_len];
         let called = match self.plugin.inner.form {
-            Form::Packed => self.guest_call(header.max_timestamp, |call, store| {
-                let call = call.typed::<(&[u8],), (Vec<u8>,)>(&*store)?;
-                Ok(call.call(store, (batch,))?.0)
-            }),
+            Form::Packed => self.guest_call(
+                header.max_timestamp,
+                Some(header.record_count as u32),
+                |call, store| {
+                    let call = call.typed::<(&[u8],), (Vec<u8>,)>(&*store)?;
+                    Ok(call.call(store, (batch,))?.0)
+                },
+            ),
             Form::Typed => {
                 let headers = typed::headers(batch)?;
                 let records = typed::records(batch, &headers)?;
@@ -209,17 +219,28 @@ impl Instance {
             }
         };
         let checked = called.and_then(|output| {
-            if output.len() > self.limits.output_bytes_max {
-                return Err(CallError::OutputTooLarge {
-                    bytes: output.len(),
-                    limit: self.limits.output_bytes_max,
-                });
+            let records = header.record_count as u32;
+            // A bitmap is as long as its batch asks for.
+            if kind == Kind::Transform || output.len() > self.limits.output_bytes_max {
+                self.check_output(output.len(), records)?;
             }
-            check(&output, header.record_count as u32, self)?;
+            check(&output, records, self)?;
             Ok(output)
         });
         *out = self.settle(checked)?;
         Ok(())
+    }
+
+    fn check_output(&self, bytes: usize, records: u32) -> Result<(), CallError> {
+        match self.limits.output_bytes(records) {
+            (limit, _) if bytes <= limit => Ok(()),
+            (limit, false) => Err(CallError::OutputTooLarge { bytes, limit }),
+            (_, true) => Err(CallError::RecordOutputTooLarge {
+                bytes,
+                records,
+                limit: self.limits.output_bytes_max_per_input.unwrap_or_default(),
+            }),
+        }
     }
 
     fn check_kind(&self, wanted: Kind) -> Result<(), CallError> {
@@ -231,10 +252,22 @@ impl Instance {
         }
     }
 
-    /// One call, of a fresh guest where there is none. What outlives a guest is back here afterwards, however it ended.
+    /// One call of the world's function, over so many records.
     fn guest_call<T>(
         &mut self,
         now_ms: i64,
+        records: Option<u32>,
+        call: impl FnOnce(&Func, &mut Store<HostState>) -> wasmtime::Result<T>,
+    ) -> Result<T, CallError> {
+        self.guest_call_of(Which::World, now_ms, records, call)
+    }
+
+    /// One call, of a fresh guest where there is none. What outlives a guest is back here afterwards, however it ended.
+    fn guest_call_of<T>(
+        &mut self,
+        which: Which,
+        now_ms: i64,
+        records: Option<u32>,
         call: impl FnOnce(&Func, &mut Store<HostState>) -> wasmtime::Result<T>,
     ) -> Result<T, CallError> {
         self.stats.calls += 1;
@@ -248,15 +281,26 @@ impl Instance {
         };
         let host = live.store.data_mut();
         host.begin_call(now_ms, seed);
+        let (deadline_ms, by_records) = self.limits.deadline(records);
+        if which == Which::World {
+            host.enter(deadline_ms);
+        }
         mem::swap(&mut host.carried, &mut self.carried);
         let started = Instant::now();
-        let called = live.call(&self.plugin, self.limits.deadline_ms, call);
+        let called = live.call(which, &self.plugin, deadline_ms, call);
         self.stats.guest_time += started.elapsed();
         mem::swap(&mut live.store.data_mut().carried, &mut self.carried);
         self.stats.metrics_left_out = self.carried.meter.left_out();
         self.stats.memory_bytes = live.store.data().memory_bytes();
         self.stats.memory_bytes_peak = self.stats.memory_bytes_peak.max(self.stats.memory_bytes);
-        let answer = called.map_err(|error| self.explain(&error, &mut live.store))?;
+        let answer = called.map_err(|error| match self.explain(&error, &mut live.store) {
+            CallError::Deadline { .. } if by_records => CallError::RecordDeadline {
+                limit_us: self.limits.deadline_us_per_input.unwrap_or_default(),
+                records: records.unwrap_or_default(),
+                limit_ms: deadline_ms,
+            },
+            error => error,
+        })?;
         self.live = Some(live);
         Ok(answer)
     }
@@ -265,7 +309,7 @@ impl Instance {
     fn settle<T>(&mut self, checked: Result<T, CallError>) -> Result<T, CallError> {
         match &checked {
             Ok(_) => self.recycle(),
-            Err(CallError::Poll { .. }) => {
+            Err(CallError::Poll { .. } | CallError::Migrate { .. }) => {
                 self.stats.errors += 1;
                 self.recycle();
             }

@@ -27,7 +27,7 @@
 //! # What a guest can do
 //!
 //! Compute, log, record metrics, see the time of its records, draw random numbers from a seed that the caller gives, and use
-//! keyed state where the caller [grants](Grants) it. Standard WASI is linked with nothing behind it (see the source of the
+//! keyed state and call out over HTTP where the caller [grants](Grants) it. Standard WASI is linked with nothing behind it (see the source of the
 //! module `wasi` for each function): no files, no environment, no sockets, the same time and the same random numbers. A component that
 //! asks for more is refused by [`Runtime::load`].
 //!
@@ -57,6 +57,7 @@ mod engine;
 mod epoch;
 mod error;
 mod exports;
+mod http;
 mod inspect;
 mod instance;
 mod keyed_state;
@@ -76,6 +77,7 @@ mod world;
 
 pub use componentize::componentize;
 pub use error::{CallError, LoadError, RuntimeError};
+pub use http::{GrantError, HttpAccess, HttpConfig, HttpError, HttpGrant, HttpRequest, HttpResponse};
 pub use instance::{Budget, Grants, Instance, InstanceOptions, Page, Stats};
 pub use keyed_state::{MemoryState, StateError, StateStore};
 pub use limits::Limits;

@@ -6,12 +6,12 @@ use crate::metrics::Sample;
 use crate::random::RANDOM_BYTES_MAX;
 use crate::refusal::Refusal;
 use crate::state::{HostState, with_state};
-use crate::wasi;
+use crate::{http, wasi};
 
 type Store<'a> = StoreContextMut<'a, HostState>;
 
-/// Everything a component may import: the interfaces of `weir:plugin`, and the empty WASI. What stands behind metrics and state is
-/// the instance's, or nothing.
+/// Everything a component may import: the interfaces of `weir:plugin`, and the empty WASI. What stands behind metrics, state and
+/// HTTP is the instance's, or nothing.
 pub(crate) fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     log(&mut linker)?;
@@ -19,6 +19,7 @@ pub(crate) fn link(engine: &Engine, component: &Component) -> wasmtime::Result<L
     clock(&mut linker)?;
     random(&mut linker)?;
     state(&mut linker)?;
+    http::link(&mut linker)?;
     wasi::link(&mut linker, component)?;
     Ok(linker)
 }

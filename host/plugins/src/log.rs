@@ -69,47 +69,65 @@ impl LogSink for TracingLog {
     }
 }
 
-/// A token bucket over the bytes of log lines: a burst of one second's worth, refilled evenly.
+/// A token bucket over the bytes of log lines, and one over the lines: a burst of one second's worth, refilled evenly.
 #[derive(Debug)]
 pub(crate) struct LogRate {
-    bytes_per_s: u64,
-    tokens: u64,
-    filled: Instant,
+    bytes: Bucket,
+    lines: Bucket,
     left_out: u64,
 }
 
-impl LogRate {
-    pub(crate) fn new(bytes_per_s: u64, now: Instant) -> Self {
-        Self {
-            bytes_per_s,
-            tokens: bytes_per_s,
-            filled: now,
-            left_out: 0,
-        }
-    }
+#[derive(Debug)]
+struct Bucket {
+    per_s: u64,
+    tokens: u64,
+    /// Since it was full, or last earned something: what is less than one token is not lost.
+    filled: Instant,
+}
 
-    /// Whether a line of `bytes` may pass at `now`; if so, how many lines were left out since the last that passed.
-    pub(crate) fn admit(&mut self, bytes: usize, now: Instant) -> Option<u64> {
-        self.refill(now);
-        // A line costs at least as much as its place in a list: empty lines are not free.
-        let cost = (bytes as u64).max(16);
-        if self.tokens < cost {
-            self.left_out = self.left_out.saturating_add(1);
-            return None;
+impl Bucket {
+    fn new(per_s: u64, now: Instant) -> Self {
+        Self {
+            per_s,
+            tokens: per_s,
+            filled: now,
         }
-        self.tokens -= cost;
-        Some(std::mem::take(&mut self.left_out))
     }
 
     fn refill(&mut self, now: Instant) {
         let passed = now
             .saturating_duration_since(self.filled)
             .min(Duration::from_secs(1));
-        let earned = (passed.as_micros() as u64).saturating_mul(self.bytes_per_s) / 1_000_000;
+        let earned = (passed.as_micros() as u64).saturating_mul(self.per_s) / 1_000_000;
         if earned > 0 {
-            self.tokens = self.tokens.saturating_add(earned).min(self.bytes_per_s);
+            self.tokens = self.tokens.saturating_add(earned).min(self.per_s);
             self.filled = now;
         }
+    }
+}
+
+impl LogRate {
+    pub(crate) fn new(bytes_per_s: u64, lines_per_s: u64, now: Instant) -> Self {
+        Self {
+            bytes: Bucket::new(bytes_per_s, now),
+            lines: Bucket::new(lines_per_s, now),
+            left_out: 0,
+        }
+    }
+
+    /// Whether a line of `bytes` may pass at `now`; if so, how many lines were left out since the last that passed.
+    pub(crate) fn admit(&mut self, bytes: usize, now: Instant) -> Option<u64> {
+        self.bytes.refill(now);
+        self.lines.refill(now);
+        // A line costs at least as much as its place in a list: empty lines are not free.
+        let cost = (bytes as u64).max(16);
+        if self.bytes.tokens < cost || self.lines.tokens < 1 {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        }
+        self.bytes.tokens -= cost;
+        self.lines.tokens -= 1;
+        Some(std::mem::take(&mut self.left_out))
     }
 }
 
@@ -125,7 +143,7 @@ mod tests {
     #[test]
     fn a_burst_passes_then_the_rate_holds() {
         let start = Instant::now();
-        let mut rate = LogRate::new(100, start);
+        let mut rate = LogRate::new(100, 1_000, start);
         assert_eq!(rate.admit(60, start), Some(0));
         assert_eq!(rate.admit(60, start), None);
         assert_eq!(rate.admit(60, start), None);
@@ -141,6 +159,17 @@ mod tests {
             "a long pause refills one second's worth"
         );
         assert_eq!(rate.admit(16, start + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn lines_have_a_rate_of_their_own() {
+        let start = Instant::now();
+        let mut rate = LogRate::new(1 << 20, 2, start);
+        assert_eq!(rate.admit(1, start), Some(0));
+        assert_eq!(rate.admit(1, start), Some(0));
+        assert_eq!(rate.admit(1, start), None);
+        assert_eq!(rate.admit(1, start + Duration::from_millis(500)), Some(1));
+        assert_eq!(rate.admit(1, start + Duration::from_millis(500)), None);
     }
 
     #[test]

@@ -33,6 +33,12 @@ pub(crate) fn check_frame(
     })?;
     let limit = u64::from(records).saturating_mul(u64::from(limits.output_records_max_per_input));
     let returned = reader.len() as u64;
+    if returned > limits.output_records_max {
+        return Err(CallError::TooManyRecordsInAll {
+            records: returned,
+            limit: limits.output_records_max,
+        });
+    }
     if returned > limit {
         return Err(CallError::TooManyRecords {
             records: returned,

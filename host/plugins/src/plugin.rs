@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) pre: InstancePre<HostState>,
     pub(crate) configure: ComponentExportIndex,
     pub(crate) call: ComponentExportIndex,
+    /// `version` and `migrate`, of a plugin that knows of older state.
+    pub(crate) schema: Option<(ComponentExportIndex, ComponentExportIndex)>,
     pub(crate) from_cache: bool,
 }
 
@@ -86,6 +88,12 @@ impl Plugin {
         self.imports_interface("state")
     }
 
+    /// Whether it exports `weir:plugin/state-schema`: then it has a [version of its state](Instance::state_version), and can
+    /// [migrate](Instance::migrate) others.
+    pub fn has_state_schema(&self) -> bool {
+        self.inner.schema.is_some()
+    }
+
     /// Whether it imports `weir:plugin/metrics`.
     pub fn imports_metrics(&self) -> bool {
         self.imports_interface("metrics")
@@ -99,6 +107,11 @@ impl Plugin {
     /// Whether it imports `weir:plugin/random`.
     pub fn imports_random(&self) -> bool {
         self.imports_interface("random")
+    }
+
+    /// Whether it imports `weir:plugin/http`: it has to be [granted](crate::Grants::http) then.
+    pub fn imports_http(&self) -> bool {
+        self.imports_interface("http")
     }
 
     fn imports_interface(&self, interface: &str) -> bool {
@@ -134,7 +147,7 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// [`CallError::NotGranted`] when it imports keyed state and `grants` has none; [`CallError::Configure`] when the plugin refuses
+    /// [`CallError::NotGranted`] when it imports keyed state or HTTP and `grants` has none; [`CallError::Configure`] when the plugin refuses
     /// the configuration; [`CallError::Instantiate`] when there is no room for another instance; [`CallError::Trap`],
     /// [`CallError::Deadline`] or [`CallError::Memory`] from its start.
     pub fn instantiate_with(&self, options: InstanceOptions, grants: Grants) -> Result<Instance, CallError> {

@@ -8,11 +8,12 @@ use wasmtime::component::Component;
 
 use crate::cache::Cache;
 use crate::epoch::Epoch;
-use crate::exports::exports;
+use crate::exports::{exports, schema_exports};
+use crate::http::Caller;
 use crate::inspect::{Encoding, Interface, encoding};
 use crate::link::link;
 use crate::plugin::{Inner, Plugin};
-use crate::{Limits, LoadError, RuntimeError, componentize};
+use crate::{HttpAccess, HttpConfig, HttpGrant, Limits, LoadError, RuntimeError, componentize};
 
 /// How the engine is set up.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct RuntimeConfig {
     pub cache_dir: Option<PathBuf>,
     /// What a plugin may use, unless an instance is given limits of its own.
     pub limits: Limits,
+    /// Bounds of outbound HTTP.
+    pub http: HttpConfig,
     /// Bytes of stack a guest may use; the thread that calls it needs that and 512 KiB more.
     pub stack_bytes_max: usize,
     /// Reserve address space for a pool of instances where the machine has enough; without, each instance is mapped alone.
@@ -32,6 +35,7 @@ impl Default for RuntimeConfig {
         Self {
             cache_dir: None,
             limits: Limits::default(),
+            http: HttpConfig::default(),
             stack_bytes_max: 512 << 10,
             pooling: true,
         }
@@ -48,6 +52,9 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) epoch: Epoch,
     pub(crate) limits: Limits,
+    http_config: HttpConfig,
+    /// Started when it is needed first.
+    http: Mutex<Option<Caller>>,
     cache: Option<Cache>,
     loaded: Mutex<HashMap<[u8; 32], Slot>>,
 }
@@ -76,6 +83,8 @@ impl Runtime {
             engine,
             epoch,
             limits: config.limits,
+            http_config: config.http,
+            http: Mutex::default(),
             cache,
             loaded: Mutex::default(),
         };
@@ -116,6 +125,10 @@ impl Runtime {
         }
         let (component, from_cache) = self.compile(&bytes, &sha256)?;
         let (configure, call) = exports(&component, world, export)?;
+        let schema = interface
+            .schema()
+            .map(|export| schema_exports(&component, export))
+            .transpose()?;
         let pre = link(&self.shared.engine, &component)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|error| LoadError::Invalid {
@@ -131,6 +144,7 @@ impl Runtime {
             pre,
             configure,
             call,
+            schema,
             from_cache,
         });
         *slot = Arc::downgrade(&inner);
@@ -140,6 +154,30 @@ impl Runtime {
     /// What a plugin may use unless an instance says otherwise.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// Outbound HTTP to `grants` alone, for the instances of one flow: with connections of its own, and within the bounds of
+    /// [`RuntimeConfig::http`].
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Http`] when the certificates to trust cannot be read, [`RuntimeError::Engine`] when there is no thread for it.
+    pub fn http(&self, grants: Vec<HttpGrant>) -> Result<HttpAccess, RuntimeError> {
+        let mut caller = lock(&self.shared.http);
+        let caller = match &*caller {
+            Some(caller) => caller.clone(),
+            None => caller
+                .insert(Caller::start(self.shared.http_config.clone())?)
+                .clone(),
+        };
+        HttpAccess::new(caller, grants)
+    }
+
+    /// Ends all exchanges that are under way, and every later one, with [`CallError::Stopped`](crate::CallError::Stopped).
+    pub fn close_http(&self) {
+        if let Some(caller) = &*lock(&self.shared.http) {
+            caller.close();
+        }
     }
 
     /// Removes the compiled code of the component with this SHA-256 from the cache: its plugin is deleted.

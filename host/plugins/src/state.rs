@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::{ResourceLimiter, StoreContextMut};
 
@@ -8,7 +8,7 @@ use crate::log::{Level, LogRate, LogSink, truncate};
 use crate::metrics::{Meter, Sample};
 use crate::random::Random;
 use crate::refusal::Refusal;
-use crate::{Limits, StateStore, wasi};
+use crate::{HttpAccess, Limits, StateStore, http, wasi};
 
 /// Core instances of one component; one made from Python has some thirty.
 const CORE_INSTANCES_MAX: usize = 256;
@@ -33,15 +33,33 @@ pub(crate) struct HostState {
     rate: LogRate,
     last_words: Option<String>,
     now_ms: i64,
+    in_call: bool,
+    time: CallTime,
     state_usage: Usage,
+    pub(crate) http: Option<HttpAccess>,
+    pub(crate) http_usage: http::Usage,
     pub(crate) random: Random,
     pub(crate) carried: Carried,
     pub(crate) wasi: wasi::State,
 }
 
+/// How much of its time a call has left.
+#[derive(Clone, Copy, Debug)]
+struct CallTime {
+    began: Instant,
+    limit_ms: u64,
+    /// Time in which the guest did not run.
+    waited: Duration,
+}
+
 impl HostState {
-    pub(crate) fn new(limits: Limits, log: Arc<dyn LogSink>) -> Self {
-        let rate = LogRate::new(limits.log_bytes_per_s, Instant::now());
+    pub(crate) fn new(limits: Limits, log: Arc<dyn LogSink>, http: Option<HttpAccess>) -> Self {
+        let rate = LogRate::new(limits.log_bytes_per_s, limits.log_lines_per_s, Instant::now());
+        let time = CallTime {
+            began: Instant::now(),
+            limit_ms: limits.deadline_ms,
+            waited: Duration::ZERO,
+        };
         Self {
             limits,
             memory_bytes: 0,
@@ -51,7 +69,11 @@ impl HostState {
             rate,
             last_words: None,
             now_ms: 0,
+            in_call: false,
+            time,
             state_usage: Usage::default(),
+            http,
+            http_usage: http::Usage::default(),
             random: Random::default(),
             carried: Carried::default(),
             wasi: wasi::State::default(),
@@ -64,9 +86,35 @@ impl HostState {
         self.refused_bytes = None;
         self.last_words = None;
         self.now_ms = now_ms;
+        self.in_call = false;
         self.state_usage = Usage::default();
+        self.http_usage = http::Usage::default();
         self.random = Random::new(seed);
         self.wasi.begin_call();
+    }
+
+    /// What begins now is a call with records, or a poll, that may take `limit_ms`.
+    pub(crate) fn enter(&mut self, limit_ms: u64) {
+        self.in_call = true;
+        self.time = CallTime {
+            began: Instant::now(),
+            limit_ms,
+            waited: Duration::ZERO,
+        };
+    }
+
+    /// Whether the guest is at records, or at a poll, and not at its `configure`.
+    pub(crate) fn in_call(&self) -> bool {
+        self.in_call
+    }
+
+    /// The guest did not run for `waited`: how many milliseconds the call has left.
+    pub(crate) fn waited(&mut self, waited: Duration) -> u64 {
+        self.time.waited += waited;
+        let ran = self.time.began.elapsed().saturating_sub(self.time.waited);
+        self.time
+            .limit_ms
+            .saturating_sub(u64::try_from(ran.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Record time of the call: milliseconds since 1970.
@@ -104,7 +152,11 @@ impl HostState {
         if left_out > 0 {
             self.log.log(
                 Level::Warn,
-                &format!("{left_out} log lines left out: over the log rate of the plugin"),
+                &format!(
+                    "{left_out} log lines left out: over the log rate of the plugin, {} bytes or {} lines a second (limits log-bytes and \
+                     log-lines)",
+                    self.limits.log_bytes_per_s, self.limits.log_lines_per_s
+                ),
             );
         }
         self.log.log(level, line);

@@ -1,5 +1,6 @@
 use wasmtime::{Store, Trap, WasmBacktrace};
 
+use crate::http::Stopped;
 use crate::refusal::Refusal;
 use crate::state::HostState;
 use crate::{CallError, StateError};
@@ -18,6 +19,9 @@ pub(crate) fn call_error(
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::Interrupt) {
         return CallError::Deadline { limit_ms };
+    }
+    if error.is::<Stopped>() {
+        return CallError::Stopped;
     }
     if let Some(StateError { reason }) = error.downcast_ref() {
         return CallError::State {

@@ -1,5 +1,6 @@
 //! An administrative stream: one request, one answer.
 
+mod bounded;
 mod dry_run;
 mod flow_state;
 mod info;
@@ -127,15 +128,24 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
             name,
             change,
             records,
+            call_out,
         } => {
             let records = records.unwrap_or(weir_broker::DRY_RUN_RECORDS);
             let found = broker
-                .dry_run_flow(&name, info::flow_change(change)?, records)
+                .dry_run_flow(&name, info::flow_change(change)?, records, call_out)
                 .await?;
             AdminResponse::DryRun(Box::new(dry_run::dry_run(found)))
         }
         AdminRequest::RollbackFlow { name, to } => {
             AdminResponse::Flow(Box::new(info::flow(broker.rollback_flow(&name, to).await?)))
+        }
+        AdminRequest::BackfillFlow { name, backfill } => {
+            let backfill = bounded::backfill(backfill)?;
+            AdminResponse::Flow(Box::new(info::flow(broker.backfill_flow(&name, backfill).await?)))
+        }
+        AdminRequest::ReplayFlow { name, replay } => {
+            let replay = bounded::replay(replay)?;
+            AdminResponse::Flow(Box::new(info::flow(broker.replay_flow(&name, replay).await?)))
         }
         AdminRequest::DeleteFlow { name } => {
             broker.delete_flow(&name).await?;

@@ -5,6 +5,7 @@ mod consume;
 mod context;
 mod failure;
 mod flow;
+mod limit;
 pub(crate) mod number;
 mod output;
 mod plugin;

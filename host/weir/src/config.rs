@@ -1,5 +1,7 @@
 //! The configuration file of `weir serve`: TOML, every key optional, flags win over it.
 
+mod plugins;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +29,13 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// topics_max = 10000
 ///
 /// [plugins]
-/// deadline_ms = 1000
+/// deadline_ms = 1000            # defaults of flows that set no limit of their own
+/// memory_bytes_max = 67108864
+/// http_timeout_ms = 5000
+///
+/// [plugins.ceiling]             # what no flow may go above
+/// memory_bytes = 268435456
+/// call_ms = 10000
 /// ```
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -92,8 +100,74 @@ pub struct LimitsSection {
 pub struct PluginsSection {
     /// Milliseconds a call may take before its guest is stopped.
     pub deadline_ms: Option<u64>,
+    /// Microseconds a call may take for each record of its batch, where that is less.
+    pub record_us: Option<u64>,
     /// Bytes of memory an instance may have.
     pub memory_bytes_max: Option<usize>,
+    /// Bytes a call may return.
+    pub output_bytes_max: Option<usize>,
+    /// Records a call may return.
+    pub output_records_max: Option<u64>,
+    /// Records a call may return for each record of its batch.
+    pub output_records_max_per_input: Option<u32>,
+    /// Bytes of log lines a second, of each instance.
+    pub log_bytes_per_s: Option<u64>,
+    /// Log lines a second, of each instance.
+    pub log_lines_per_s: Option<u64>,
+    /// Bytes of keyed state of one flow, for each partition of its source.
+    pub state_bytes_max: Option<u64>,
+    /// What no flow may set its limits above: the same names as in `weir flow create --limit`, in bytes, records, `call_ms` and `record_us`.
+    pub ceiling: CeilingSection,
+    /// Threads for guests; 0 is one per core.
+    pub threads: Option<usize>,
+    /// Runs of plugins under way, at most, that may wait for a host outside; a thread each.
+    pub http_threads_max: Option<usize>,
+    /// Of these, how many of one flow.
+    pub http_threads_max_per_flow: Option<usize>,
+    /// Milliseconds that one HTTP exchange of a plugin may take.
+    pub http_timeout_ms: Option<u64>,
+    /// Milliseconds that all exchanges of one call may take together.
+    pub http_batch_timeout_ms: Option<u64>,
+    /// Exchanges of one call.
+    pub http_exchanges_max: Option<u32>,
+    /// Bytes of a request's body.
+    pub http_request_bytes_max: Option<usize>,
+    /// Bytes of a response's body.
+    pub http_response_bytes_max: Option<usize>,
+    /// Headers of a request, and of a response.
+    pub http_headers_max: Option<usize>,
+    /// Bytes of the headers of a request, and of a response; 8,192 at least.
+    pub http_header_bytes_max: Option<usize>,
+    /// Connections that one flow may have open.
+    pub http_connections_max: Option<usize>,
+    /// Certificate authorities (PEM) that plugins' HTTPS trusts beside those of the operating system.
+    pub http_ca: Option<PathBuf>,
+}
+
+/// `[plugins.ceiling]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CeilingSection {
+    /// Milliseconds of a call.
+    pub call_ms: Option<u64>,
+    /// Microseconds of a call for each record.
+    pub record_us: Option<u64>,
+    /// Bytes of memory of an instance.
+    pub memory_bytes: Option<u64>,
+    /// Bytes that a call returns.
+    pub output_bytes: Option<u64>,
+    /// Bytes that a call returns for each record.
+    pub record_output_bytes: Option<u64>,
+    /// Records that a call returns.
+    pub output_records: Option<u64>,
+    /// Records that a call returns for each record.
+    pub record_output_records: Option<u64>,
+    /// Bytes of log lines a second.
+    pub log_bytes_per_s: Option<u64>,
+    /// Log lines a second.
+    pub log_lines_per_s: Option<u64>,
+    /// Bytes of keyed state for each source partition.
+    pub state_bytes: Option<u64>,
 }
 
 /// Why a configuration file cannot be used.
@@ -155,6 +229,7 @@ impl ConfigFile {
         from_dir(&mut config.tls.cert);
         from_dir(&mut config.tls.key);
         from_dir(&mut config.tls.ca);
+        from_dir(&mut config.plugins.http_ca);
         if config.tls.cert.is_some() != config.tls.key.is_some() {
             return Err("[tls] needs both `cert` and `key`, or neither".to_owned());
         }
@@ -228,7 +303,8 @@ mod tests {
             "data = 'data'\nlisten = '[::]:9094'\n[tls]\ncert = 'a.pem'\nkey = '/keys/a.key'\n\
              [log]\nshards = 2\nsegment_bytes = 1\nfree_space_min_bytes = 2\n\
              [limits]\ntopics_max = 1\npartitions_max = 2\nflows_max = 3\nplugin_bytes_max = 4\n\
-             [plugins]\ndeadline_ms = 5\nmemory_bytes_max = 6\n",
+             [plugins]\ndeadline_ms = 5\nmemory_bytes_max = 6\nhttp_timeout_ms = 7\nhttp_ca = 'ca.pem'\n\
+             [plugins.ceiling]\nmemory_bytes = 8\n",
         )
         .unwrap();
         assert_eq!(config.data.unwrap(), Path::new("/etc/weir/data"));
@@ -239,6 +315,8 @@ mod tests {
         assert_eq!(config.log.shards, Some(2));
         assert_eq!(config.limits.flows_max, Some(3));
         assert_eq!(config.plugins.deadline_ms, Some(5));
+        assert_eq!(config.plugins.http_ca.unwrap(), Path::new("/etc/weir/ca.pem"));
+        assert_eq!(config.plugins.ceiling.memory_bytes, Some(8));
     }
 
     #[test]

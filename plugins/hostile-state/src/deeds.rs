@@ -3,6 +3,8 @@
 use weir_plugin::bindings::transform::weir::plugin::{metrics, random, state};
 use weir_plugin::{Config, Output, Record, Records, clock};
 
+use crate::schema;
+
 /// What it was told to do.
 pub(crate) struct Hostile {
     what: String,
@@ -13,7 +15,9 @@ pub(crate) struct Hostile {
 impl Hostile {
     /// Reads `do` and `n`.
     pub(crate) fn configure(config: &Config) -> Result<Self, String> {
-        config.only(&["do", "n"])?;
+        let known: Vec<&str> = ["do", "n"].into_iter().chain(schema::SETTINGS).collect();
+        config.only(&known)?;
+        schema::configure(config)?;
         let what = config.get("do").unwrap_or("identity").to_owned();
         if what == "state-configure" {
             state::get_many(&[1, b'k']);
@@ -55,6 +59,10 @@ impl Hostile {
 
     /// Forwards the record.
     pub(crate) fn record(&mut self, record: &Record<'_>, out: &mut Output) {
+        if self.what == "set" {
+            let key = record.key().unwrap_or_default();
+            weir_plugin::State::new().put(key, record.value().unwrap_or_default());
+        }
         if self.what != "look" || self.looked {
             return out.forward(record);
         }

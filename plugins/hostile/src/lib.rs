@@ -5,6 +5,7 @@
 //! | `identity` (default) | nothing bad: every record is forwarded |
 //! | `loop`, `memory`, `recurse`, `panic`, `trap` | at the first record, or at those whose value contains `at` |
 //! | `flood-bytes`, `flood-records` | an output of `n` bytes or entries (default: endless) |
+//! | `busy` | `n` turns of a loop (default 1,000,000) for each record, which is then forwarded |
 //! | `flood-log` | `n` log lines (default 100,000) for each batch |
 //! | `configure-loop`, `configure-memory`, `configure-panic`, `configure-error` | the same before the first batch |
 //! | `frame-empty`, `frame-version`, `frame-count`, `frame-truncated`, `frame-source`, `frame-output`, `frame-tail`, `frame-trailing` | a frame that lies |
@@ -78,6 +79,7 @@ impl Hostile {
         match self.what.as_str() {
             "loop" => spin(),
             "memory" => hoard(),
+            "busy" => busy(self.n.unwrap_or(1_000_000)),
             "recurse" => {
                 let _ = recurse(1);
             }
@@ -120,6 +122,12 @@ impl Hostile {
             "frame-trailing" => frame.push(0),
             _ => {}
         }
+    }
+}
+
+fn busy(turns: usize) {
+    for turn in 0..turns {
+        std::hint::black_box(turn);
     }
 }
 

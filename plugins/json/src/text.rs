@@ -21,6 +21,12 @@ impl<'a> Text<'a> {
     /// Whether it means `other`.
     #[inline]
     pub fn is(&self, other: &[u8]) -> bool {
+        // Most names differ in their first byte. Where that is no escape, it is what is meant.
+        match (self.raw.first(), other.first()) {
+            (Some(b'\\'), _) | (None, None) => {}
+            (Some(own), Some(first)) if own == first => {}
+            _ => return false,
+        }
         if self.raw == other {
             return !other.contains(&b'\\');
         }

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir_protocol::{
-    AdminRequest, AdminResponse, BrokerInfo, DryRun, FlowChange, FlowInfo, FlowSpec, FlowStatePage,
-    FlowStateQuery, FrameHeader, FrameKind, MAX_UPLOAD_CHUNK_BYTES, PluginInfo, Start, TopicInfo,
-    TopicSummary,
+    AdminRequest, AdminResponse, BrokerInfo, DryRun, FlowBackfill, FlowChange, FlowInfo, FlowReplay,
+    FlowSpec, FlowStatePage, FlowStateQuery, FrameHeader, FrameKind, MAX_UPLOAD_CHUNK_BYTES, PluginInfo,
+    Start, TopicInfo, TopicSummary,
 };
 
 use crate::wire::{send, write_error};
@@ -229,12 +229,14 @@ impl Admin {
         name: impl Into<String>,
         change: FlowChange,
         records: Option<u32>,
+        call_out: bool,
     ) -> Result<DryRun, Error> {
         let name = name.into();
         let request = AdminRequest::DryRunFlow {
             name,
             change,
             records,
+            call_out,
         };
         expect!(self.request(request).await?, AdminResponse::DryRun(found) => *found)
     }
@@ -243,6 +245,24 @@ impl Admin {
     pub async fn rollback_flow(&self, name: impl Into<String>, to: Option<u32>) -> Result<FlowInfo, Error> {
         let name = name.into();
         self.flow(AdminRequest::RollbackFlow { name, to }).await
+    }
+
+    /// Has a new flow process what a flow's sources hold once more, up to an end, with a position and state of its own; the flow itself
+    /// runs on. Returns the new one, which is finished when it has come to the end.
+    pub async fn backfill_flow(
+        &self,
+        name: impl Into<String>,
+        backfill: FlowBackfill,
+    ) -> Result<FlowInfo, Error> {
+        let name = name.into();
+        self.flow(AdminRequest::BackfillFlow { name, backfill }).await
+    }
+
+    /// Sends a flow's dead letters, or some records that it has read, through its plugins once more. Returns the flow that does
+    /// it, which is finished when it has come to the end.
+    pub async fn replay_flow(&self, name: impl Into<String>, replay: FlowReplay) -> Result<FlowInfo, Error> {
+        let name = name.into();
+        self.flow(AdminRequest::ReplayFlow { name, replay }).await
     }
 
     /// Deletes a flow and its position; what it wrote stays.

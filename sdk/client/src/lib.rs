@@ -97,9 +97,10 @@ pub use producer::{
 pub use record::Record;
 pub use weir_batch::{BatchBuilder, Codec};
 pub use weir_protocol::{
-    BrokerInfo, Difference, DryRun, DryRunFailure, ErrorCode, FlowCalls, FlowChange, FlowFaults,
-    FlowGuestInfo, FlowHistogram, FlowInfo, FlowMode, FlowPartitionInfo, FlowProducingInfo, FlowRevision,
-    FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow,
-    FlowStateTotals, OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo,
-    TopicSummary, Trial, WireError,
+    BrokerInfo, Difference, DryRun, DryRunFailure, ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind,
+    FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits, FlowMode,
+    FlowPartitionInfo, FlowProducingInfo, FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState,
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil,
+    OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, Start, TopicInfo, TopicSummary, Trial,
+    WireError,
 };

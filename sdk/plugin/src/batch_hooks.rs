@@ -1,16 +1,25 @@
 use std::cell::Cell;
 
-/// What keyed state does at the end of a batch: `true` keeps the changes, `false` drops them.
+/// What is done at the end of a batch: `true` keeps what the batch has changed, `false` drops it.
 type End = fn(keep: bool);
 
-thread_local! {
-    static END: Cell<Option<End>> = const { Cell::new(None) };
+/// Who may have something to do at the end of a batch.
+#[derive(Clone, Copy)]
+pub(crate) enum Who {
+    State,
+    Metrics,
 }
 
-/// Has `end` run after every batch from now on. Only who uses keyed state asks for it, so that a plugin without state neither pays for
-/// it nor imports it.
-pub(crate) fn at_end(end: End) {
-    END.set(Some(end));
+thread_local! {
+    static ENDS: Cell<[Option<End>; 2]> = const { Cell::new([None; 2]) };
+}
+
+/// Has `end` run after every batch from now on. Only who is used asks for it, so that a plugin neither pays for nor imports what it does
+/// not use.
+pub(crate) fn at_end(who: Who, end: End) {
+    let mut ends = ENDS.get();
+    ends[who as usize] = Some(end);
+    ENDS.set(ends);
 }
 
 /// A batch begins. Its time is the host's business in a plugin, and the stand-in's anywhere else.
@@ -25,7 +34,7 @@ pub(crate) fn begin(now_ms: impl FnOnce() -> i64) {
 /// A batch is over.
 #[inline]
 pub(crate) fn end(keep: bool) {
-    if let Some(end) = END.get() {
+    for end in ENDS.get().into_iter().flatten() {
         end(keep);
     }
 }

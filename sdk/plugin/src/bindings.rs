@@ -23,6 +23,17 @@ pub mod transform {
     });
 }
 
+/// World `versioned-state`.
+pub mod versioned_state {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "weir:plugin/versioned-state",
+        pub_export_macro: true,
+        export_macro_name: "export_versioned_state",
+        default_bindings_module: "weir_plugin::bindings::versioned_state",
+    });
+}
+
 /// World `producer`.
 pub mod producer {
     wit_bindgen::generate!({

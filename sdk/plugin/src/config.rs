@@ -49,6 +49,24 @@ impl Config {
             .transpose()
     }
 
+    /// The value of `key` as milliseconds, if it is set: a whole number of `ms`, `s`, `m`, `h` or `d`, as in `90s`; without a unit it is of
+    /// milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// When it is set to something else.
+    pub fn duration_ms(&self, key: &str) -> Result<Option<u64>, String> {
+        self.get(key)
+            .map(|value| {
+                duration_ms(value).ok_or_else(|| {
+                    format!(
+                        "`{key}` cannot be {value:?}: it is a whole number of ms, s, m, h or d, as in 90s"
+                    )
+                })
+            })
+            .transpose()
+    }
+
     /// The parts of a comma-separated value, without spaces around them and without empty ones; none if `key` is not set.
     pub fn list(&self, key: &str) -> impl Iterator<Item = &str> {
         self.get(key)
@@ -105,6 +123,19 @@ impl Config {
     }
 }
 
+fn duration_ms(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let unit_ms = match &text[digits.len()..] {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit_ms)
+}
+
 pub(crate) fn find_output(outputs: &[String], name: &str) -> Option<u32> {
     outputs
         .iter()
@@ -131,6 +162,26 @@ mod tests {
         assert_eq!(config.list("b").collect::<Vec<_>>(), ["x", "y", "z"]);
         assert_eq!(config.list("c").count(), 0);
         assert_eq!(config.output("bad"), Ok(1));
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, ms) in [
+            ("250", 250),
+            ("250ms", 250),
+            ("90s", 90_000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("1d", 86_400_000),
+        ] {
+            assert_eq!(duration_ms(text), Some(ms), "{text}");
+        }
+        for text in ["", "s", "1.5s", "-1s", "1 s", "1w", "99999999999999999d"] {
+            assert_eq!(duration_ms(text), None, "{text}");
+        }
+        let config = Config::new(vec![("window".to_owned(), "soon".to_owned())], Vec::new());
+        assert!(config.duration_ms("window").unwrap_err().contains("as in 90s"));
+        assert_eq!(config.duration_ms("other"), Ok(None));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::filter::weir::plugin::{clock, metrics, random, state};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use crate::http::send;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::{clock, metrics, random, state};
+pub(crate) use crate::testing::{clock, metrics, random, send, state};

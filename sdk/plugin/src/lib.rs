@@ -46,20 +46,23 @@
 //!   your state and use them again: an allocation for each record is most of the cost of a plugin.
 //! - A record that cannot be processed is no reason to panic: return `Err`, or call [`Output::dead_letter`], [`Output::retry`] or
 //!   [`Output::fail`]. A panic stops the whole batch, and its message reaches whoever looks at the flow.
-//! - There is no network and no file, and what a plugin keeps in memory is gone when the host restarts it: results depend on
+//! - There is no file, no network but [`http`] to the hosts that the flow is granted, and what a plugin keeps in memory is gone when the host restarts it: results depend on
 //!   the records, the configuration and the [keyed state](State) alone. [`clock`] shows the time of the records, [`random`] draws from a
 //!   seed that the host gives, so that the same records processed again come out the same.
 //!
 //! # What the broker grants
 //!
 //! [`log`] and [`metrics`] for the people who run the flow; [`clock`] and [`random`]; [`State`], keyed and stored in one step with the
-//! output, and on top of it [`Counters`] and [`Dedup`]. A plugin imports only what it uses.
+//! output, and on top of it [`Counters`], [`Dedup`], and [`Windows`] and [`Timers`] on event time; [`http`], where the flow is granted
+//! hosts. [`state_schema!`] says what a plugin makes of state that an older version of it has left. A plugin imports only what it uses.
 //!
 //! # Without the broker
 //!
 //! The functions behind the macros are here too ([`run_filter`], [`run_transform`], [`run_poll`]), and work on any target: tests of a
 //! plugin are ordinary tests. What the broker grants has a stand-in there, in memory: `testing` looks at it.
 
+mod accumulator;
+mod agenda;
 mod batch_hooks;
 #[doc(hidden)]
 pub mod bindings;
@@ -67,32 +70,43 @@ pub mod clock;
 mod config;
 mod counters;
 mod dedup;
+mod event_time;
 mod filter;
 mod hook;
 mod host;
+pub mod http;
+mod late;
 pub mod log;
 pub mod metrics;
 mod output;
 mod page;
 mod producer;
 pub mod random;
+mod schema;
 mod state;
 mod state_cache;
 mod state_keys;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod timers;
 mod transform;
+mod windows;
 
+pub use accumulator::{Accumulator, Aggregate};
 pub use config::Config;
 pub use counters::Counters;
 pub use dedup::Dedup;
 pub use filter::{run_filter, run_filter_with};
+pub use late::Late;
 pub use output::{Draft, Output};
 pub use page::{Budget, Page};
 pub use producer::{Polled, run_poll};
+pub use schema::{StateSchema, migrate_rows, run_migration};
 pub use state::{Scan, State};
+pub use timers::{Timer, Timers};
 pub use transform::{Outcome, run_transform, run_transform_with};
 pub use weir_batch::{Headers, Record, Records};
+pub use windows::{Fired, Windows};
 
 #[doc(hidden)]
 pub use hook::install as __install_panic_hook;

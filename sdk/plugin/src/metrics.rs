@@ -16,6 +16,32 @@
 //! then letters, digits and `_`, 64 bytes at most, and a plugin has at most 64 of them: others are left out, with one warning in the
 //! flow's log.
 
+use std::cell::RefCell;
+
+use crate::batch_hooks::{self, Who};
+
+thread_local! {
+    /// Counters that the batch has added to, in the order of their first use.
+    static SUMS: RefCell<Vec<(&'static str, u64)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Adds `by` to the counter `name` at the end of the batch: one call of the host however often it happens.
+pub(crate) fn count_at_end(name: &'static str, by: u64) {
+    batch_hooks::at_end(Who::Metrics, end);
+    SUMS.with_borrow_mut(|sums| match sums.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, sum)) => *sum += by,
+        None => sums.push((name, by)),
+    });
+}
+
+fn end(keep: bool) {
+    SUMS.with_borrow_mut(|sums| {
+        for (name, sum) in sums.drain(..).filter(|_| keep) {
+            count(name, sum);
+        }
+    });
+}
+
 /// Adds `by` to the counter `name`.
 #[inline]
 pub fn count(name: &str, by: u64) {

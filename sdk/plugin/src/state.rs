@@ -1,14 +1,16 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::vec;
 
 use weir_batch::frame::state as packed;
 
+use crate::batch_hooks::Who;
 use crate::host;
 use crate::state_cache::Cache;
 use crate::state_keys::Keys;
 
 thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
+    static BATCH: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Keyed state that outlives the plugin's memory: the broker stores what a batch changes in one step with the batch's output.
@@ -56,7 +58,7 @@ impl State {
         reason = "it is more than a value: it has the state written from now on"
     )]
     pub fn new() -> Self {
-        crate::batch_hooks::at_end(end);
+        crate::batch_hooks::at_end(Who::State, end);
         Self { _made_by_new: () }
     }
 
@@ -137,6 +139,18 @@ fn end(keep: bool) {
         }
         cache.clear();
     });
+    BATCH.set(BATCH.get().wrapping_add(1));
+}
+
+/// Which batch it is, counted by those that this instance has seen the end of. What is known of the state belongs to one batch: the next
+/// may be of another partition, whose rows are others.
+pub(crate) fn batch_number() -> u64 {
+    BATCH.get()
+}
+
+/// Lends what the batch knows of the state. `work` must not use a [`State`].
+pub(crate) fn with_cache<T>(work: impl FnOnce(&mut Cache) -> T) -> T {
+    CACHE.with_borrow_mut(work)
 }
 
 /// Drops what is not written: the stand-in starts anew.

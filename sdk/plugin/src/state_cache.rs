@@ -4,7 +4,7 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
-use weir_batch::frame::state::{Change, Found, put_bytes, put_change};
+use weir_batch::frame::state::{Change, Found, put_bytes, put_change, rows};
 
 use crate::host;
 use crate::state::broken;
@@ -96,6 +96,34 @@ impl Cache {
             self.named(names.of(key.as_ref()));
         }
         self.fetch_from(first);
+    }
+
+    /// Fetches the stored rows whose keys begin with `prefix`, after `after`: at most `limit` of them. What is known already is as new
+    /// or newer, and stays. `each` is given the keys of those that are there. The last key that was fetched; none if there are no
+    /// further rows.
+    pub(crate) fn load(
+        &mut self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: u32,
+        mut each: impl FnMut(&[u8]),
+    ) -> Option<Vec<u8>> {
+        let page = host::state::scan(prefix, after, limit);
+        let (more, rows) = rows(&page).unwrap_or_else(broken);
+        let mut last = None;
+        for row in rows {
+            let (key, value) = row.unwrap_or_else(broken);
+            let (slot, known) = self.named(key);
+            let slot = &mut self.slots[slot];
+            if !known {
+                slot.value = Some(SmallVec::from_slice(value));
+            }
+            if slot.value.is_some() {
+                each(key);
+            }
+            last = Some(key);
+        }
+        last.filter(|_| more).map(<[u8]>::to_vec)
     }
 
     /// Writes what was changed.

@@ -21,4 +21,9 @@ impl Keys {
         self.buffer.extend_from_slice(key);
         &self.buffer
     }
+
+    /// The key in the state.
+    pub(crate) fn owned(&self, key: &[u8]) -> Vec<u8> {
+        [&self.buffer[..self.prefix_len], key].concat()
+    }
 }

@@ -13,8 +13,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use weir_batch::frame::state::{Change, Changes, Keys, put_bytes, put_found};
+
+use crate::http::{Error, Request, Response};
 
 #[derive(Default)]
 struct Host {
@@ -24,7 +27,10 @@ struct Host {
     histograms: BTreeMap<String, Vec<f64>>,
     rows: BTreeMap<Vec<u8>, Row>,
     calls: usize,
+    http: Option<HttpHandler>,
 }
+
+type HttpHandler = Box<dyn FnMut(&Request) -> Result<Response, Error>>;
 
 struct Row {
     value: Vec<u8>,
@@ -73,6 +79,38 @@ pub fn rows() -> Vec<(Vec<u8>, Vec<u8>)> {
 /// Calls of the host for keyed state so far: what prefetching saves.
 pub fn state_calls() -> usize {
     HOST.with_borrow(|host| host.calls)
+}
+
+/// Has `answer` answer all HTTP requests from now on, until [`reset`]. Before, none is granted.
+///
+/// ```
+/// use weir_plugin::http::{self, Response};
+/// use weir_plugin::testing;
+///
+/// testing::set_http(|request| {
+///     assert_eq!(request.method(), "GET");
+///     Ok(Response { status: 200, body: request.url().as_bytes().to_vec(), ..Response::default() })
+/// });
+/// assert_eq!(http::get("https://a.example/").unwrap().body, b"https://a.example/");
+/// ```
+pub fn set_http(answer: impl FnMut(&Request) -> Result<Response, Error> + 'static) {
+    HOST.with_borrow_mut(|host| host.http = Some(Box::new(answer)));
+}
+
+pub(crate) fn send(request: Request) -> Result<Response, Error> {
+    // Taken out meanwhile: the test's function may look at the stand-in itself.
+    let Some(mut answer) = HOST.with_borrow_mut(|host| host.http.take()) else {
+        let why = format!(
+            "{} is not among the hosts that the test grants: see testing::set_http",
+            request.url()
+        );
+        return Err(Error::NotGranted(why));
+    };
+    let answered = answer(&request);
+    HOST.with_borrow_mut(|host| {
+        host.http.get_or_insert(answer);
+    });
+    answered
 }
 
 impl Row {
@@ -125,7 +163,7 @@ pub(crate) mod random {
 }
 
 pub(crate) mod state {
-    use super::{Change, Changes, HOST, Keys, Row, put_bytes, put_found};
+    use super::{Bound, Change, Changes, HOST, Keys, Row, put_bytes, put_found};
 
     const WHOLE: &str = "the SDK packs whole lists";
 
@@ -163,9 +201,12 @@ pub(crate) mod state {
         HOST.with_borrow_mut(|host| {
             host.calls += 1;
             let mut rows = vec![0];
-            let found = host.rows.iter().filter(|(key, _)| {
-                key.starts_with(prefix) && after.is_none_or(|after| key.as_slice() > after)
-            });
+            let from = match after {
+                Some(after) if after >= prefix => Bound::Excluded(after),
+                _ => Bound::Included(prefix),
+            };
+            let rest = host.rows.range::<[u8], _>((from, Bound::Unbounded));
+            let found = rest.take_while(|(key, _)| key.starts_with(prefix));
             let alive = found.filter_map(|(key, row)| Some((key, row.at(host.now_ms)?)));
             for (index, (key, value)) in alive.enumerate() {
                 if index == limit as usize {

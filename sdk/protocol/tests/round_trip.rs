@@ -6,9 +6,10 @@ use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
     Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, DamagedOffsets, Difference, DryRun,
-    DryRunFailure, ErrorCode, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo,
-    FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowRevision, FlowSchedule, FlowSpec,
-    FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals, Frame,
+    DryRunFailure, ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind, FlowCalls, FlowChange, FlowFaults,
+    FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits, FlowMode, FlowPartitionInfo, FlowPlace,
+    FlowProducingInfo, FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage,
+    FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil, Frame,
     FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce,
     OpenSubscribe, PRODUCE_HEADER_LEN, PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind,
     ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection,
@@ -87,7 +88,7 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
     ];
     (
         text(),
-        text(),
+        texts(),
         option::of(schedule),
         texts(),
         texts(),
@@ -109,23 +110,71 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
                 on_error,
                 mode,
                 partition_by,
+                allow_http: vec!["http://localhost:8080".to_owned()],
+                limits: FlowLimits {
+                    memory_bytes: Some(1),
+                    ..FlowLimits::default()
+                },
             },
         )
 }
 
 fn flow_revision() -> impl Strategy<Value = FlowRevision> {
     let numbers = (any::<u32>(), any::<u64>(), option::of(any::<u32>()));
-    (flow_spec(), numbers, collection::vec(any::<i64>(), 0..3)).prop_map(
-        |(spec, (number, since_ms, back_to), from)| FlowRevision {
-            number,
-            plugins: spec.plugins,
-            config: spec.config,
-            on_error: spec.on_error,
-            since_ms,
-            from,
-            back_to,
-        },
-    )
+    let from = collection::vec(collection::vec(any::<i64>(), 0..3), 0..3);
+    (flow_spec(), numbers, from).prop_map(|(spec, (number, since_ms, back_to), from)| FlowRevision {
+        number,
+        plugins: spec.plugins,
+        config: spec.config,
+        on_error: spec.on_error,
+        allow_http: spec.allow_http,
+        limits: spec.limits,
+        since_ms,
+        from,
+        back_to,
+    })
+}
+
+fn flow_bounded() -> impl Strategy<Value = FlowBounded> {
+    let kind = proptest::sample::select(vec![
+        FlowBoundedKind::Backfill,
+        FlowBoundedKind::Letters,
+        FlowBoundedKind::Range,
+    ]);
+    (text(), kind).prop_map(|(of, kind)| FlowBounded { of, kind })
+}
+
+fn flow_backfill() -> impl Strategy<Value = FlowBackfill> {
+    let until = prop_oneof![
+        Just(FlowUntil::Now),
+        any::<i64>().prop_map(FlowUntil::Offset),
+        any::<i64>().prop_map(FlowUntil::Time),
+    ];
+    (option::of(text()), start(), until, texts(), texts()).prop_map(|(name, start, until, plugins, to)| {
+        FlowBackfill {
+            name,
+            start,
+            until,
+            plugins,
+            to,
+        }
+    })
+}
+
+fn flow_replay() -> impl Strategy<Value = FlowReplay> {
+    let names = (option::of(text()), option::of(text()));
+    let range =
+        (names, any::<u32>(), any::<(i64, i64)>()).prop_map(|((topic, name), partition, (from, to))| {
+            FlowReplay::Range {
+                topic,
+                partition,
+                from,
+                to,
+                name,
+            }
+        });
+    let letters = option::of(start()).prop_map(|start| FlowReplay::Letters { start });
+    prop_oneof![letters, range]
 }
 
 fn flow_change() -> impl Strategy<Value = FlowChange> {
@@ -134,6 +183,9 @@ fn flow_change() -> impl Strategy<Value = FlowChange> {
         set: spec.config,
         unset,
         on_error: policy.then_some(spec.on_error),
+        allow_http: policy.then_some(spec.allow_http),
+        limits: spec.limits,
+        unset_limits: spec.to,
     })
 }
 
@@ -141,6 +193,7 @@ fn trial() -> impl Strategy<Value = Trial> {
     let failure =
         (any::<(u32, i64)>(), text(), option::of(text())).prop_map(|((partition, offset), reason, other)| {
             DryRunFailure {
+                topic: reason.clone(),
                 partition,
                 offset,
                 plugin: other.clone(),
@@ -167,15 +220,15 @@ fn trial() -> impl Strategy<Value = Trial> {
 }
 
 fn dry_run() -> impl Strategy<Value = DryRun> {
-    let difference =
-        (any::<(u32, i64)>(), texts(), texts()).prop_map(|((partition, offset), running, tried)| {
-            Difference {
-                partition,
-                offset,
-                running,
-                tried,
-            }
-        });
+    let difference = (text(), any::<(u32, i64)>(), texts(), texts()).prop_map(
+        |(topic, (partition, offset), running, tried)| Difference {
+            topic,
+            partition,
+            offset,
+            running,
+            tried,
+        },
+    );
     let numbers = any::<[u64; 2]>();
     let differences = collection::vec(difference, 0..3);
     (
@@ -267,47 +320,56 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
         Just(FlowState::Starting),
         Just(FlowState::Running),
         text().prop_map(|reason| FlowState::Waiting { reason }),
-        text().prop_map(|reason| FlowState::Paused { reason })
+        text().prop_map(|reason| FlowState::Paused { reason }),
+        text().prop_map(|reason| FlowState::Finished { reason })
     ];
-    let partition = (any::<u32>(), any::<[i64; 3]>(), any::<[u64; 11]>(), flow_calls()).prop_map(
-        |(
-            partition,
-            [cursor, end, lag],
-            [
-                records_in,
-                records_out,
-                dropped,
-                errors,
-                guest_ns,
-                bytes_in,
-                bytes_out,
-                skipped,
-                dead_lettered,
-                rejected,
-                retried,
-            ],
-            calls,
-        )| {
-            FlowPartitionInfo {
-                partition,
-                cursor,
-                end,
-                lag,
-                records_in,
-                bytes_in,
-                bytes_out,
-                records_out,
-                dropped,
-                skipped,
-                dead_lettered,
-                rejected,
-                retried,
-                errors,
-                guest_ns,
+    let partition = (
+        (any::<[u32; 2]>(), option::of(any::<i64>())),
+        any::<[i64; 3]>(),
+        any::<[u64; 11]>(),
+        flow_calls(),
+    )
+        .prop_map(
+            |(
+                ([source, partition], until),
+                [cursor, end, lag],
+                [
+                    records_in,
+                    records_out,
+                    dropped,
+                    errors,
+                    guest_ns,
+                    bytes_in,
+                    bytes_out,
+                    skipped,
+                    dead_lettered,
+                    rejected,
+                    retried,
+                ],
                 calls,
-            }
-        },
-    );
+            )| {
+                FlowPartitionInfo {
+                    source,
+                    partition,
+                    cursor,
+                    end,
+                    until,
+                    lag,
+                    records_in,
+                    bytes_in,
+                    bytes_out,
+                    records_out,
+                    dropped,
+                    skipped,
+                    dead_lettered,
+                    rejected,
+                    retried,
+                    errors,
+                    guest_ns,
+                    calls,
+                }
+            },
+        );
     let place = (
         text(),
         any::<u32>(),
@@ -366,6 +428,7 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
             collection::vec(partition, 0..4),
             option::of(producing),
             collection::vec(flow_guest(), 0..3),
+            option::of(flow_bounded()),
         ),
     )
         .prop_map(
@@ -376,10 +439,11 @@ fn flow_info() -> impl Strategy<Value = FlowInfo> {
                 (id, created_ms),
                 (log, revisions),
                 dead_letter,
-                (partitions, producing, guests),
+                (partitions, producing, guests, bounded),
             )| {
                 FlowInfo {
                     spec,
+                    bounded,
                     state,
                     stopped_at,
                     id,
@@ -465,15 +529,22 @@ fn state_place() -> impl Strategy<Value = FlowStatePlace> {
 
 fn state_query() -> impl Strategy<Value = FlowStateQuery> {
     let narrow = (option::of(any::<u32>()), option::of(text()), octets());
-    (narrow, option::of(state_place()), any::<u32>()).prop_map(
-        |((partition, plugin, prefix), after, rows_max)| FlowStateQuery {
-            partition,
-            plugin,
-            prefix,
-            after,
-            rows_max,
-        },
+    (
+        narrow,
+        option::of(state_place()),
+        any::<u32>(),
+        option::of(text()),
     )
+        .prop_map(
+            |((partition, plugin, prefix), after, rows_max, topic)| FlowStateQuery {
+                topic,
+                partition,
+                plugin,
+                prefix,
+                after,
+                rows_max,
+            },
+        )
 }
 
 fn state_page() -> impl Strategy<Value = FlowStatePage> {
@@ -491,12 +562,26 @@ fn state_page() -> impl Strategy<Value = FlowStatePage> {
             rows,
             bytes,
         });
+    let schema = (any::<u32>(), text(), any::<u32>(), option::of(any::<u32>())).prop_map(
+        |(partition, plugin, version, migrating_to)| FlowStateSchema {
+            partition,
+            plugin,
+            version,
+            migrating_to,
+        },
+    );
     (
         collection::vec(row, 0..4),
         any::<bool>(),
         collection::vec(totals, 0..4),
+        collection::vec(schema, 0..4),
     )
-        .prop_map(|(rows, more, totals)| FlowStatePage { rows, more, totals })
+        .prop_map(|(rows, more, totals, schemas)| FlowStatePage {
+            rows,
+            more,
+            totals,
+            schemas,
+        })
 }
 
 fn request() -> impl Strategy<Value = AdminRequest> {
@@ -540,9 +625,12 @@ fn request() -> impl Strategy<Value = AdminRequest> {
                 name,
                 change,
                 records,
+                call_out: records.is_some(),
             }
         }),
         (text(), option::of(any::<u32>())).prop_map(|(name, to)| AdminRequest::RollbackFlow { name, to }),
+        (text(), flow_backfill()).prop_map(|(name, backfill)| AdminRequest::BackfillFlow { name, backfill }),
+        (text(), flow_replay()).prop_map(|(name, replay)| AdminRequest::ReplayFlow { name, replay }),
         (text(), state_query()).prop_map(|(name, query)| AdminRequest::FlowState { name, query }),
         Just(AdminRequest::DescribeBroker),
     ]

@@ -1,6 +1,7 @@
 //! What two chains made of the same batch, side by side.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::run::{Output, Stream};
 use super::{Difference, DryRun, SHOWN_MAX};
@@ -12,10 +13,10 @@ struct OfRecord<'a> {
     shown: Vec<String>,
 }
 
-/// Compares what came out of the same `records` of `partition`, record by record. Those of which neither made anything are the
+/// Compares what came out of the same `records` of a topic's partition, record by record. Those of which neither made anything are the
 /// same.
 pub(super) fn compare(
-    partition: u32,
+    (topic, partition): &(Arc<str>, u32),
     records: u64,
     running: &[Stream],
     tried: &[Stream],
@@ -36,7 +37,8 @@ pub(super) fn compare(
         found.different += 1;
         if found.differences.len() < SHOWN_MAX {
             found.differences.push(Difference {
-                partition,
+                topic: topic.to_string(),
+                partition: *partition,
                 offset,
                 running: running.shown,
                 tried: tried.shown,
@@ -87,7 +89,7 @@ mod tests {
         ];
         let tried = [stream("a", &[(1, 10), (2, 20), (3, 30)]), stream("b", &[])];
         let mut found = DryRun::default();
-        compare(7, 6, &running, &tried, &mut found);
+        compare(&("t".into(), 7), 6, &running, &tried, &mut found);
         assert_eq!(
             (found.same, found.different),
             (3, 3),
@@ -110,7 +112,13 @@ mod tests {
         let count = SHOWN_MAX as i64 + 5;
         let outputs: Vec<(i64, u64)> = (0..count).map(|n| (n, 1)).collect();
         let mut found = DryRun::default();
-        compare(0, count as u64, &[stream("a", &outputs)], &[], &mut found);
+        compare(
+            &("t".into(), 0),
+            count as u64,
+            &[stream("a", &outputs)],
+            &[],
+            &mut found,
+        );
         assert_eq!(
             (found.different, found.differences.len()),
             (count as u64, SHOWN_MAX)

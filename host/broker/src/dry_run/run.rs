@@ -29,7 +29,8 @@ pub(super) struct BatchRun {
     pub(super) work: Arc<FlowWork>,
     pub(super) sinks: Vec<TrialSink>,
     pub(super) batch: Bytes,
-    pub(super) partition: u32,
+    /// The source topic and partition.
+    pub(super) place: (Arc<str>, u32),
     /// It is the partition's first batch: plugins that keep state have none yet.
     pub(super) begins: bool,
     /// The offsets that are wanted.
@@ -94,7 +95,7 @@ impl BatchRun {
             .work
             .chain()
             .map_err(|(plugin, error)| failed(&plugin, &error))?;
-        chain.at_partition(self.partition);
+        chain.at_source(&self.place.0, self.place.1);
         if self.begins {
             chain.with_passing_state(Seed::default());
         }
@@ -103,7 +104,7 @@ impl BatchRun {
         self.work.rest(chain);
         let mut made = made.map_err(|error| {
             let message = format!("a stored batch cannot be read: {error}");
-            BrokerError::new(ErrorKind::CorruptMessage, message).at_partition(self.partition)
+            BrokerError::new(ErrorKind::CorruptMessage, message).at_partition(self.place.1)
         })?;
         made.memory_bytes_peak = peak;
         Ok(made)
@@ -138,11 +139,12 @@ impl BatchRun {
             append_time: false,
             shards: vec![0; sink.partitions as usize],
         });
-        let mut collector = Collector::new(sinks.collect(), self.partition, Vec::new())
+        let mut collector = Collector::new(sinks.collect(), self.place.1, Vec::new())
             .on_trial()
             .tracing_sources();
         collector.begin_batch(Codec::None, now_ms());
         let mut attempt = Attempt {
+            place: &self.place,
             chain,
             batch,
             collector,
@@ -167,6 +169,8 @@ impl BatchRun {
             Ok(batches) => batches,
             Err(error) => {
                 made.failures.push(DryRunFailure {
+                    topic: self.place.0.to_string(),
+                    partition: self.place.1,
                     offset: offsets[first],
                     reason: error.to_string(),
                     ..DryRunFailure::default()
@@ -209,6 +213,7 @@ impl BatchRun {
 
 /// A batch under way.
 struct Attempt<'a> {
+    place: &'a (Arc<str>, u32),
     chain: &'a mut Chain,
     batch: Batch<'a>,
     collector: Collector,
@@ -220,7 +225,8 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn fail(&mut self, index: usize, plugin: Option<String>, reason: String) {
         self.made.failures.push(DryRunFailure {
-            partition: 0,
+            topic: self.place.0.to_string(),
+            partition: self.place.1,
             offset: self.offsets.get(index).copied().unwrap_or_default(),
             plugin,
             reason,

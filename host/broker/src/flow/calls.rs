@@ -55,6 +55,8 @@ pub(crate) enum Fault {
     DeadLetter,
     Retry,
     Other,
+    /// The flow was stopped in the middle of the call: no record is to blame, and it is not counted.
+    Stopped,
 }
 
 impl FlowFaults {
@@ -68,6 +70,7 @@ impl FlowFaults {
             Fault::DeadLetter => &mut self.dead_letter,
             Fault::Retry => &mut self.retry,
             Fault::Other => &mut self.other,
+            Fault::Stopped => return,
         };
         *counter += 1;
     }
@@ -88,14 +91,17 @@ impl From<&CallError> for Fault {
     fn from(error: &CallError) -> Self {
         match error {
             CallError::Trap { .. } => Self::Trap,
-            CallError::Deadline { .. } => Self::Deadline,
+            CallError::Deadline { .. } | CallError::RecordDeadline { .. } => Self::Deadline,
             CallError::Memory { .. } => Self::Memory,
             CallError::OutputTooLarge { .. }
+            | CallError::RecordOutputTooLarge { .. }
             | CallError::TooManyRecords { .. }
+            | CallError::TooManyRecordsInAll { .. }
             | CallError::OverBudget { .. }
             | CallError::CursorTooLarge { .. }
             | CallError::BadOutput { .. } => Self::Output,
-            CallError::Poll { .. } => Self::Refused,
+            CallError::Poll { .. } | CallError::Migrate { .. } => Self::Refused,
+            CallError::Stopped => Self::Stopped,
             CallError::Configure { .. }
             | CallError::NotGranted { .. }
             | CallError::State { .. }

@@ -2,6 +2,7 @@
 
 mod judge;
 mod metered;
+mod migrate;
 mod records;
 mod seed;
 mod select;
@@ -23,6 +24,7 @@ use crate::flow::log::PluginLog;
 use crate::flow::policy::{Outcome, Rules, Verdict};
 use crate::flow::state::{SharedState, StageState};
 use judge::{Judge, LookAt, failure};
+pub(crate) use migrate::StageSchema;
 use records::{Keep, Records, as_records, check_count, rewrite};
 pub(crate) use seed::Seed;
 pub(crate) use stage::Stage;
@@ -45,8 +47,6 @@ pub(crate) struct Chain {
     failed: Vec<u8>,
     /// Of the plugins, which are told where the calls begin.
     logs: Vec<Arc<PluginLog>>,
-    /// The source partition, for the logs.
-    partition: u32,
     /// Of the source partition, for the calls; none is counted without.
     counters: Option<Arc<Counters>>,
     /// Nanoseconds in the guests, in this run.
@@ -128,7 +128,6 @@ impl Chain {
             emitted: Vec::new(),
             failed: Vec::new(),
             logs: Vec::new(),
-            partition: 0,
             counters: None,
             took_ns: 0,
             faults: FlowFaults::default(),
@@ -142,13 +141,15 @@ impl Chain {
     }
 
     /// What follows is of this source partition.
-    pub(crate) fn at_partition(&mut self, partition: u32) {
-        self.partition = partition;
+    pub(crate) fn at_source(&mut self, topic: &Arc<str>, partition: u32) {
+        for log in &self.logs {
+            log.at_source(topic, partition);
+        }
     }
 
     fn begin_call(&self, offset: i64) {
         for log in &self.logs {
-            log.at(self.partition, offset);
+            log.at(offset);
         }
     }
 

@@ -7,6 +7,7 @@ use weir_log::{Append, AppendError, Durability, Entry, KvOp, Log, Receipt};
 use crate::flow::collector::OutBatch;
 use crate::flow::counters::{Counters, PassStats};
 use crate::flow::cursor::{self, CursorRow, SinkShape};
+use crate::flow::lane::Lane;
 use crate::flow::recovery::Recovery;
 use crate::flow::window::Window;
 
@@ -73,7 +74,7 @@ struct Progress {
 /// Where a committer begins.
 pub(crate) struct Beginning {
     pub(crate) source_topic: u32,
-    pub(crate) partition: u32,
+    pub(crate) lane: Lane,
     pub(crate) flow: u32,
     pub(crate) recovery: Recovery,
     /// By shard: the cursor row as it is stored.
@@ -91,7 +92,7 @@ impl Committer {
         let Beginning { recovery, .. } = beginning;
         Self {
             log,
-            key: cursor::key(beginning.flow, beginning.partition),
+            key: cursor::key(beginning.flow, beginning.lane),
             source_topic: beginning.source_topic,
             shape: beginning.shape,
             durability: beginning.durability,

@@ -1,11 +1,12 @@
-//! What a flow has done in one source partition.
+//! What a flow has done in one lane.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::flow::FlowPartitionInfo;
 use crate::flow::calls::{Calls, FlowFaults};
+use crate::flow::lane::Lane;
 
-/// Counters of one flow and source partition, since the broker started.
+/// Counters of one flow and lane, since the broker started.
 #[derive(Debug)]
 pub(crate) struct Counters {
     /// -1 until the flow's cursors were read.
@@ -92,13 +93,15 @@ impl Counters {
         Some(self.cursor.load(Ordering::Acquire)).filter(|&cursor| cursor >= 0)
     }
 
-    /// All of it, beside `cursor` and the source partition's `end`.
-    pub(crate) fn info(&self, partition: u32, cursor: i64, end: i64) -> FlowPartitionInfo {
+    /// All of it, beside `cursor` and the `end` of what there is to read.
+    pub(crate) fn info(&self, lane: Lane, cursor: i64, end: i64) -> FlowPartitionInfo {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         FlowPartitionInfo {
-            partition,
+            source: lane.source,
+            partition: lane.partition,
             cursor,
             end,
+            until: None,
             lag: u64::try_from(end.saturating_sub(cursor)).unwrap_or(0),
             records_in: load(&self.records_in),
             bytes_in: load(&self.bytes_in),

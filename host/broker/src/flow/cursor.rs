@@ -1,6 +1,8 @@
 //! A flow's cursor, as every destination shard keeps it.
 
-/// What one shard knows of a flow's progress in one source partition. It is written in the same entry as the outputs
+use crate::flow::lane::Lane;
+
+/// What one shard knows of a flow's progress in one lane, a partition of one of its sources. It is written in the same entry as the outputs
 /// that it speaks of.
 ///
 /// Layout, big-endian: `[version u8 = 1][source topic u32][applied i64][complete i64][n u16]([topic u32][partitions u32])*n`.
@@ -32,9 +34,10 @@ const SINK_LEN: usize = 4 + 4;
 /// The prefix of all cursors.
 pub(crate) const PREFIX: &str = "flow/";
 
-/// The key of the flow's cursor for one source partition, the same in every shard.
-pub(crate) fn key(flow: u32, partition: u32) -> Vec<u8> {
-    format!("{PREFIX}{flow}/{partition}").into_bytes()
+/// The key of the flow's cursor for one lane, the same in every shard. It ends in the lane's number, which for the first source
+/// is the partition's index.
+pub(crate) fn key(flow: u32, lane: Lane) -> Vec<u8> {
+    format!("{PREFIX}{flow}/{}", lane.number()).into_bytes()
 }
 
 /// The prefix of all cursors of one flow.
@@ -44,10 +47,18 @@ pub(crate) fn flow_prefix(flow: u32) -> Vec<u8> {
 
 /// The flow that a key belongs to; `None` if it is no cursor's key.
 pub(crate) fn flow_of_key(key: &[u8]) -> Option<u32> {
+    parse_key(key).map(|(flow, _)| flow)
+}
+
+/// The lane that a key belongs to; `None` if it is no cursor's key.
+pub(crate) fn lane_of_key(key: &[u8]) -> Option<Lane> {
+    parse_key(key).map(|(_, lane)| lane)
+}
+
+fn parse_key(key: &[u8]) -> Option<(u32, Lane)> {
     let rest = str::from_utf8(key).ok()?.strip_prefix(PREFIX)?;
-    let (flow, partition) = rest.split_once('/')?;
-    partition.parse::<u32>().ok()?;
-    flow.parse().ok()
+    let (flow, number) = rest.split_once('/')?;
+    Some((flow.parse().ok()?, Lane::of_number(number.parse().ok()?)))
 }
 
 impl CursorRow {
@@ -129,11 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn keys_name_their_flow() {
-        assert_eq!(key(12, 3), b"flow/12/3");
-        assert_eq!(flow_of_key(&key(12, 3)), Some(12));
-        assert!(key(12, 3).starts_with(&flow_prefix(12)));
-        assert!(!key(123, 3).starts_with(&flow_prefix(12)));
+    fn keys_name_their_flow_and_their_lane() {
+        let lane = |source, partition| Lane { source, partition };
+        assert_eq!(key(12, lane(0, 3)), b"flow/12/3");
+        assert_eq!(key(12, lane(1, 3)), b"flow/12/4294967299");
+        for lane in [lane(0, 3), lane(1, 3), lane(3, 1)] {
+            assert_eq!(flow_of_key(&key(12, lane)), Some(12));
+            assert_eq!(lane_of_key(&key(12, lane)), Some(lane));
+            assert!(key(12, lane).starts_with(&flow_prefix(12)));
+            assert!(!key(123, lane).starts_with(&flow_prefix(12)));
+        }
         for other in ["flow/", "flow/1", "flow/x/1", "flow/1/x", "producer/1/2"] {
             assert_eq!(flow_of_key(other.as_bytes()), None);
         }

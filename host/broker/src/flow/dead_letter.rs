@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_batch::Batch;
+use weir_batch::{Batch, Record};
 
 use crate::core::Core;
+use crate::flow::Flow;
 use crate::flow::chain::FailedRecord;
 use crate::flow::collector::Collector;
 use crate::flow::policy::Verdict;
@@ -29,6 +30,8 @@ pub(crate) mod header {
     pub(crate) const OFFSET: &str = "weir-offset";
     /// Why, in words.
     pub(crate) const REASON: &str = "weir-reason";
+    /// All of them. The flow's name comes first.
+    pub(crate) const ALL: [&str; 6] = [FLOW, PLUGIN, TOPIC, PARTITION, OFFSET, REASON];
 }
 
 /// Most characters of a reason.
@@ -44,6 +47,14 @@ pub(crate) struct Place<'a> {
     pub(crate) flow: &'a str,
     pub(crate) topic: &'a str,
     pub(crate) partition: u32,
+}
+
+/// What a letter says of where it comes from.
+pub(crate) struct Head<'a> {
+    pub(crate) flow: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) partition: &'a str,
+    pub(crate) offset: Option<&'a str>,
 }
 
 /// Sends those of the failed records of `batch` to the dead-letter topic that are to go there, in order.
@@ -95,37 +106,68 @@ fn send_letters(
         };
         let offset = base_offset + index as i64;
         let offset_text = offset.to_string();
-        let reason: String = letter.reason.chars().take(REASON_CHARS_MAX).collect();
-        let mut headers = vec![
-            (header::FLOW, place.flow),
-            (header::TOPIC, place.topic),
-            (header::PARTITION, partition.as_str()),
-            (header::REASON, reason.as_str()),
-        ];
-        if stored {
-            headers.insert(3, (header::OFFSET, offset_text.as_str()));
-        }
-        if let Some(plugin) = &letter.plugin {
-            headers.insert(1, (header::PLUGIN, plugin.as_str()));
-        }
-        out.push_dead_letter(offset, &record, &headers)
-            .map_err(|error| error.to_string())?;
+        let head = Head {
+            flow: place.flow,
+            topic: place.topic,
+            partition: &partition,
+            offset: stored.then_some(&offset_text),
+        };
+        push_letter(&head, offset, &record, letter, out)?;
     }
     Ok(())
 }
 
-/// Makes a flow's dead-letter topic, unless it is there: with as many partitions as the source has, and room for records a
-/// little larger than the source's.
+/// Sends one record, which is at `offset` of what the flow reads, with the headers of a letter behind its own.
+///
+/// # Errors
+/// Why it cannot be sent.
+pub(crate) fn push_letter(
+    head: &Head<'_>,
+    offset: i64,
+    record: &Record<'_>,
+    letter: &FailedRecord,
+    out: &mut Collector,
+) -> Result<(), String> {
+    let reason: String = letter.reason.chars().take(REASON_CHARS_MAX).collect();
+    let headers = [
+        (header::FLOW, Some(head.flow)),
+        (header::PLUGIN, letter.plugin.as_deref()),
+        (header::TOPIC, Some(head.topic)),
+        (header::PARTITION, Some(head.partition)),
+        (header::OFFSET, head.offset),
+        (header::REASON, Some(reason.as_str())),
+    ];
+    let headers: Vec<_> = headers
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
+    out.push_dead_letter(offset, record, &headers)
+        .map_err(|error| error.to_string())
+}
+
+/// Makes a flow's dead-letter topic, unless it is there: with as many partitions as the largest of its sources has, and room for
+/// records a little larger than theirs.
 ///
 /// # Errors
 /// Those of making a topic.
-pub(crate) async fn make_topic(core: &Arc<Core>, flow: &str, source: &Topic) -> Result<(), BrokerError> {
+pub(crate) async fn make_topic(core: &Arc<Core>, flow: &Flow) -> Result<(), BrokerError> {
     /// What the headers of a dead letter take, and more.
     const HEADERS_BYTES: usize = 64 * 1024;
-    let bytes_max = source.config().message_bytes_max.saturating_add(HEADERS_BYTES);
+    let sources: Vec<Topic> = flow
+        .spec()
+        .shown_topics()
+        .iter()
+        .filter_map(|name| core.topic(name).ok())
+        .collect();
+    let partitions = sources.iter().map(Topic::partitions).max().unwrap_or(1);
+    let largest = sources
+        .iter()
+        .map(|source| source.config().message_bytes_max)
+        .max();
+    let bytes_max = largest.unwrap_or_default().saturating_add(HEADERS_BYTES);
     let bytes_max = bytes_max.min(core.limits.message_bytes_ceiling);
     let config = BTreeMap::from([("max.message.bytes".to_owned(), bytes_max.to_string())]);
-    match create_topic(core, &topic_name(flow), source.partitions(), config).await {
+    match create_topic(core, &topic_name(flow.letters_of()), partitions, config).await {
         Err(error) if error.kind != ErrorKind::TopicAlreadyExists => Err(error),
         _ => Ok(()),
     }

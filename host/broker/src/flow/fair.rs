@@ -51,8 +51,17 @@ impl<J> FairQueue<J> {
     }
 
     /// The job whose turn it is, and its flow. [`done`](Self::done) is to follow.
+    #[cfg(test)]
     pub(crate) fn pop(&mut self) -> Option<(u32, J)> {
-        let waiting = self.flows.iter_mut().filter(|(_, turn)| !turn.jobs.is_empty());
+        self.pop_if(|_, _| true)
+    }
+
+    /// The same among the flows whose next job may run now, by that job and the flow's jobs under way.
+    pub(crate) fn pop_if(&mut self, may_run: impl Fn(&J, usize) -> bool) -> Option<(u32, J)> {
+        let waiting = self
+            .flows
+            .iter_mut()
+            .filter(|(_, turn)| turn.jobs.front().is_some_and(|job| may_run(job, turn.running)));
         let (&flow, turn) = waiting.min_by_key(|(flow, turn)| (turn.clock_ns, **flow))?;
         let job = turn.jobs.pop_front()?;
         turn.running += 1;
@@ -60,13 +69,19 @@ impl<J> FairQueue<J> {
         Some((flow, job))
     }
 
-    /// A job of `flow` has run for `took_ns`.
+    /// A job of `flow` has run for `took_ns`, and is over.
     pub(crate) fn done(&mut self, flow: u32, took_ns: u64) {
-        let Some(turn) = self.flows.get_mut(&flow) else {
-            return;
-        };
-        turn.running = turn.running.saturating_sub(1);
-        turn.clock_ns = turn.clock_ns.saturating_add(took_ns);
+        self.charge(flow, took_ns);
+        if let Some(turn) = self.flows.get_mut(&flow) {
+            turn.running = turn.running.saturating_sub(1);
+        }
+    }
+
+    /// A job of `flow` has run for `took_ns`, and goes on later.
+    pub(crate) fn charge(&mut self, flow: u32, took_ns: u64) {
+        if let Some(turn) = self.flows.get_mut(&flow) {
+            turn.clock_ns = turn.clock_ns.saturating_add(took_ns);
+        }
     }
 
     /// Forgets a flow that is at rest; its waiting jobs, if any, are returned.

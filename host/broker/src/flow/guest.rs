@@ -10,6 +10,13 @@ pub(crate) trait Guest: Send {
     /// Writes an output frame to `frame`, whose former content is lost.
     fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError>;
 
+    /// The version of its keyed state.
+    fn state_version(&mut self) -> Result<u32, CallError>;
+
+    /// One step of migrating state of version `from`, see [`Instance::migrate`].
+    fn migrate(&mut self, from: u32, after: Option<&[u8]>, now_ms: i64)
+    -> Result<Option<Vec<u8>>, CallError>;
+
     /// What it has done and taken so far.
     fn stats(&self) -> Stats;
 
@@ -27,6 +34,19 @@ impl Guest for Instance {
 
     fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError> {
         Instance::transform(self, batch, frame)
+    }
+
+    fn state_version(&mut self) -> Result<u32, CallError> {
+        Instance::state_version(self)
+    }
+
+    fn migrate(
+        &mut self,
+        from: u32,
+        after: Option<&[u8]>,
+        now_ms: i64,
+    ) -> Result<Option<Vec<u8>>, CallError> {
+        Instance::migrate(self, from, after, now_ms)
     }
 
     fn stats(&self) -> Stats {

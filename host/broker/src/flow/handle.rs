@@ -1,6 +1,7 @@
 //! One flow: what it is asked to do, whether it runs, what it has done.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -10,7 +11,7 @@ use crate::flow::counters::Counters;
 use crate::flow::log::FlowLog;
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing;
-use crate::flow::{FlowSpec, FlowStatus, Mode, Pause};
+use crate::flow::{BoundedKind, FlowBounded, FlowSpec, FlowStatus, Lane, Pause};
 use crate::ingest::Guard;
 use crate::meta::FlowRow;
 
@@ -18,12 +19,15 @@ use crate::meta::FlowRow;
 pub(crate) struct Flow {
     id: u32,
     spec: FlowSpec,
+    bounded: Option<FlowBounded>,
     row: Mutex<FlowRow>,
     status: watch::Sender<FlowStatus>,
     /// What it has done and taken.
     metrics: Arc<FlowMetrics>,
-    /// Source partitions in which it waits for something, and for what.
-    waiting: Mutex<BTreeMap<u32, String>>,
+    /// Where it waits for something, and for what.
+    waiting: Mutex<BTreeMap<Lane, String>>,
+    /// Records that were deleted before it read them: how many, by lane, and the offset behind the last of them.
+    lost: Mutex<BTreeMap<Lane, (u64, i64)>>,
     /// Of its producer, for a flow with a schedule.
     producing: Arc<producing::Counters>,
     log: Arc<FlowLog>,
@@ -43,13 +47,15 @@ impl Flow {
     pub(crate) fn new(row: FlowRow, log: FlowLog) -> Self {
         let status = row.pause.clone().map_or(FlowStatus::Starting, FlowStatus::Paused);
         let status = watch::Sender::new(status);
-        let guard = (row.spec.mode == Mode::Ingest).then(|| {
-            let (name, topic) = (row.spec.name.clone(), row.spec.shown_topic().to_owned());
+        let guard = row.spec.guarded_topic().map(|topic| {
+            let (name, topic) = (row.spec.name.clone(), topic.to_owned());
             Arc::new(Guard::new(name, topic, status.subscribe()))
         });
         Self {
             id: row.id,
             spec: row.spec.clone(),
+            bounded: row.bounded.clone(),
+            lost: Mutex::default(),
             row: Mutex::new(row),
             status,
             guard,
@@ -82,6 +88,49 @@ impl Flow {
 
     pub(crate) fn spec(&self) -> &FlowSpec {
         &self.spec
+    }
+
+    /// What it was made for, if it comes to an end.
+    pub(crate) fn bounded(&self) -> Option<&FlowBounded> {
+        self.bounded.as_ref()
+    }
+
+    /// Whether it reads dead letters, to process what they were made of.
+    pub(crate) fn reads_letters(&self) -> bool {
+        self.bounded
+            .as_ref()
+            .is_some_and(|bounded| bounded.kind == BoundedKind::Letters)
+    }
+
+    /// The flow whose dead-letter topic takes what fails.
+    pub(crate) fn letters_of(&self) -> &str {
+        let other = self.bounded.as_ref().and_then(FlowBounded::letters_of);
+        other.unwrap_or(&self.spec.name)
+    }
+
+    /// Records of these offsets were deleted before it read them. It may hear of the same ones more than once.
+    pub(crate) fn lost(&self, lane: Lane, offsets: Range<i64>) {
+        let mut lost = lock(&self.lost);
+        let (records, end) = lost.entry(lane).or_insert((0, offsets.start));
+        *records += u64::try_from(offsets.end - offsets.start.max(*end)).unwrap_or(0);
+        *end = offsets.end.max(*end);
+    }
+
+    /// What is stored and shown of it once it has come to its end.
+    pub(crate) fn finish(&self) -> Pause {
+        let lost = lock(&self.lost).values().map(|(records, _)| records).sum::<u64>();
+        let reason = match lost {
+            0 => "finished: everything up to the end of its range is processed".to_owned(),
+            lost => format!(
+                "finished: everything up to the end of its range is processed, but for {lost} records that were deleted by \
+                 retention before they were read"
+            ),
+        };
+        Pause {
+            requested: true,
+            finished: true,
+            ..Pause::because(reason)
+        }
     }
 
     pub(crate) fn row(&self) -> FlowRow {
@@ -122,23 +171,23 @@ impl Flow {
         });
     }
 
-    /// In one of its source partitions it has to wait.
-    pub(crate) fn waits(&self, partition: u32, reason: String) {
+    /// In one of its lanes it has to wait.
+    pub(crate) fn waits(&self, lane: Lane, reason: String) {
         let mut waiting = lock(&self.waiting);
-        waiting.insert(partition, reason);
+        waiting.insert(lane, reason);
         self.show_waiting(&waiting);
     }
 
-    /// In one of its source partitions it gets on.
-    pub(crate) fn works(&self, partition: u32) {
+    /// In one of its lanes it gets on.
+    pub(crate) fn works(&self, lane: Lane) {
         let mut waiting = lock(&self.waiting);
-        if waiting.remove(&partition).is_some() {
+        if waiting.remove(&lane).is_some() {
             self.show_waiting(&waiting);
         }
     }
 
     /// A flow that is paused meanwhile stays so.
-    fn show_waiting(&self, waiting: &BTreeMap<u32, String>) {
+    fn show_waiting(&self, waiting: &BTreeMap<Lane, String>) {
         let shown = waiting
             .first_key_value()
             .map_or(FlowStatus::Running, |(_, reason)| {
@@ -160,9 +209,9 @@ impl Flow {
         self.set_status(pause.map_or(FlowStatus::Starting, FlowStatus::Paused));
     }
 
-    /// The counters for a source partition.
-    pub(crate) fn counters(&self, partition: u32) -> Arc<Counters> {
-        self.metrics.partition(partition)
+    /// The counters for a lane.
+    pub(crate) fn counters(&self, lane: Lane) -> Arc<Counters> {
+        self.metrics.lane(lane)
     }
 
     /// What it and its plugins have done and taken.

@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::flow::cursor::{self, CursorRow};
 use crate::flow::recovery::Recovery;
 use crate::flow::state;
-use crate::flow::{Flow, Mode, supervisor};
+use crate::flow::{Flow, Lane, Mode, supervisor};
 use crate::ingest;
 use crate::meta::FlowRow;
 
@@ -126,19 +126,6 @@ pub(crate) fn delete_cursors(
     Ok(())
 }
 
-/// The stored cursor of a flow that does not run, by source partition. Blocks.
-pub(crate) fn stored_cursors(
-    core: &Core,
-    flow: u32,
-    source_topic: u32,
-) -> Result<HashMap<u32, i64>, BrokerError> {
-    let progress = stored_progress(core, flow, source_topic)?;
-    Ok(progress
-        .into_iter()
-        .map(|(partition, progress)| (partition, progress.position))
-        .collect())
-}
-
 /// How far a flow that does not run has got.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Progress {
@@ -148,35 +135,33 @@ pub(crate) struct Progress {
     pub(crate) partly: bool,
 }
 
-/// How far a flow that does not run has got, by source partition; those that it has not begun are missing. Blocks.
+/// How far a flow that does not run has got, by lane; those that it has not begun are missing. `sources` are the ids of its
+/// sources, as far as they exist. Blocks.
 pub(crate) fn stored_progress(
     core: &Core,
     flow: u32,
-    source_topic: u32,
-) -> Result<HashMap<u32, Progress>, BrokerError> {
+    sources: &[Option<u32>],
+) -> Result<HashMap<Lane, Progress>, BrokerError> {
     let prefix = cursor::flow_prefix(flow);
-    let mut rows: HashMap<u32, Vec<Option<CursorRow>>> = HashMap::new();
+    let mut rows: HashMap<Lane, Vec<Option<CursorRow>>> = HashMap::new();
     for shard in 0..core.log.shards() {
         for (key, value) in core.log.kv_scan(shard, &prefix).map_err(BrokerError::storage)? {
-            let partition = str::from_utf8(&key[prefix.len()..])
-                .ok()
-                .and_then(|text| text.parse().ok());
-            if let (Some(partition), Some(row)) = (partition, CursorRow::decode(&value)) {
-                rows.entry(partition).or_default().push(Some(row));
+            if let (Some(lane), Some(row)) = (cursor::lane_of_key(&key), CursorRow::decode(&value)) {
+                rows.entry(lane).or_default().push(Some(row));
             }
         }
     }
-    let progress = |(partition, rows): (u32, Vec<Option<CursorRow>>)| {
-        let recovery = Recovery::of(&rows, source_topic, -1);
-        let progress = Progress {
-            position: recovery.position,
-            partly: recovery.partly_until > recovery.position,
+    let mut progress = HashMap::new();
+    for (lane, rows) in rows {
+        let Some(topic) = sources.get(lane.source as usize).copied().flatten() else {
+            continue;
         };
-        (partition, progress)
-    };
-    Ok(rows
-        .into_iter()
-        .map(progress)
-        .filter(|(_, progress)| progress.position >= 0)
-        .collect())
+        let recovery = Recovery::of(&rows, topic, -1);
+        if recovery.position >= 0 {
+            let partly = recovery.partly_until > recovery.position;
+            let position = recovery.position;
+            progress.insert(lane, Progress { position, partly });
+        }
+    }
+    Ok(progress)
 }

@@ -41,7 +41,7 @@ impl FlowLog {
         self.add(level, line, None, None);
     }
 
-    fn add(&self, level: &'static str, line: &str, plugin: Option<&Arc<str>>, place: Option<(u32, i64)>) {
+    fn add(&self, level: &'static str, line: &str, plugin: Option<&Arc<str>>, place: Option<LogPlace>) {
         let line = &line[..line.floor_char_boundary(LINE_BYTES_MAX)];
         if self.lines_max > 0 {
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,8 +57,9 @@ impl FlowLog {
             level,
             flow: Arc::clone(&self.flow),
             plugin: plugin.cloned(),
-            partition: place.map(|(partition, _)| partition),
-            offset: place.map(|(_, offset)| offset),
+            topic: place.as_ref().map(|place| Arc::clone(&place.topic)),
+            partition: place.as_ref().map(|place| place.partition),
+            offset: place.as_ref().map(|place| place.offset),
             message,
         };
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
@@ -84,13 +85,21 @@ impl FlowLog {
     }
 }
 
+/// Where the records are that a line was said about.
+#[derive(Clone, Debug)]
+pub(crate) struct LogPlace {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: u32,
+    pub(crate) offset: i64,
+}
+
 /// The log as one instance of a plugin writes to it: its lines say whose they are, and where the plugin was.
 #[derive(Debug)]
 pub(crate) struct PluginLog {
     log: Arc<FlowLog>,
     plugin: Arc<str>,
-    /// Below 0 before the first call.
-    partition: AtomicI64,
+    /// Where its calls are; none before the first one.
+    place: Mutex<Option<LogPlace>>,
     offset: AtomicI64,
 }
 
@@ -99,14 +108,22 @@ impl PluginLog {
         Self {
             log,
             plugin: plugin.into(),
-            partition: AtomicI64::new(-1),
+            place: Mutex::default(),
             offset: AtomicI64::new(-1),
         }
     }
 
-    /// The calls that follow begin there.
-    pub(crate) fn at(&self, partition: u32, offset: i64) {
-        self.partition.store(i64::from(partition), Ordering::Relaxed);
+    /// The calls that follow are on records of this partition.
+    pub(crate) fn at_source(&self, topic: &Arc<str>, partition: u32) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(LogPlace {
+            topic: Arc::clone(topic),
+            partition,
+            offset: 0,
+        });
+    }
+
+    /// The call that follows begins there.
+    pub(crate) fn at(&self, offset: i64) {
         self.offset.store(offset, Ordering::Relaxed);
     }
 }
@@ -121,8 +138,11 @@ impl LogSink for PluginLog {
             Level::Error => "error",
             Level::Critical => "critical",
         };
-        let partition = u32::try_from(self.partition.load(Ordering::Relaxed)).ok();
-        let place = partition.map(|partition| (partition, self.offset.load(Ordering::Relaxed)));
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let place = place.map(|place| LogPlace {
+            offset: self.offset.load(Ordering::Relaxed),
+            ..place
+        });
         self.log.add(level, line, Some(&self.plugin), place);
     }
 }

@@ -38,7 +38,9 @@ pub(crate) struct LogLine {
     /// `name@version`; none for what the broker itself says.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_text")]
     pub(crate) plugin: Option<Arc<str>>,
-    /// Where in the source the call began that said so.
+    /// Where in a source the call began that said so.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_text")]
+    pub(crate) topic: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) partition: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@ use weir_runtime::{MetricsSink, Stats};
 
 use crate::flow::counters::Counters;
 use crate::flow::histogram::{FlowHistogram, Histogram};
+use crate::flow::lane::Lane;
 
 /// Counters, and histograms, that all instances of one plugin may have together, as many as one instance alone.
 const NAMES_MAX: usize = 64;
@@ -32,19 +33,16 @@ pub struct FlowGuestInfo {
 /// What a flow has done and taken since the broker started. All of its revisions share it.
 #[derive(Debug, Default)]
 pub(crate) struct FlowMetrics {
-    /// By source partition.
-    partitions: Mutex<Vec<Arc<Counters>>>,
+    lanes: Mutex<BTreeMap<Lane, Arc<Counters>>>,
     /// By plugin, without version: a flow's plugins can change their versions and nothing else.
     guests: Mutex<BTreeMap<String, Arc<GuestMetrics>>>,
 }
 
 impl FlowMetrics {
-    /// The counters for a source partition.
-    pub(crate) fn partition(&self, partition: u32) -> Arc<Counters> {
-        let mut partitions = lock(&self.partitions);
-        let len = partitions.len().max(partition as usize + 1);
-        partitions.resize_with(len, || Arc::new(Counters::new()));
-        Arc::clone(&partitions[partition as usize])
+    /// The counters for a lane.
+    pub(crate) fn lane(&self, lane: Lane) -> Arc<Counters> {
+        let mut lanes = lock(&self.lanes);
+        Arc::clone(lanes.entry(lane).or_insert_with(|| Arc::new(Counters::new())))
     }
 
     /// Where the instances of a plugin of the flow record.

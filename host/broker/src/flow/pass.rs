@@ -1,6 +1,7 @@
 //! One pass of a flow: some batches of a source partition, through the plugins, into batches for the sinks.
 
-use std::ops::Range;
+mod run;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,15 +11,17 @@ use weir_batch::{Batch, Codec, iter_batches};
 use weir_log::{KvOp, Partition, ReadError};
 
 use crate::clock::now_ms;
-use crate::flow::bisect::{Bisect, Culprit, bisect};
-use crate::flow::chain::{Chain, ChainError, FailedRecord, Made, Seed};
+use crate::flow::bisect::{Culprit, bisect};
+use crate::flow::chain::{Chain, FailedRecord, Made, Seed};
 use crate::flow::collector::{Collector, OutBatch};
 use crate::flow::counters::PassStats;
-use crate::flow::dead_letter;
 use crate::flow::failure::{Failure, sample};
+use crate::flow::lane::Lane;
 use crate::flow::policy::{FailuresInRow, Outcome, Policy, Rules, Verdict};
 use crate::flow::state::SharedState;
 use crate::flow::work::FlowWork;
+use crate::flow::{dead_letter, letters};
+use run::Run;
 
 /// A pass ends at the next batch after this time: other flows have their turn, and a flow that stops stops soon.
 const SLICE: Duration = Duration::from_millis(100);
@@ -29,8 +32,13 @@ const AMPLIFICATION_MAX: usize = 4;
 pub(crate) struct Pass {
     pub(crate) work: Arc<FlowWork>,
     pub(crate) source: Partition,
+    /// The flow that dead letters are of.
+    pub(crate) flow: String,
+    /// Whether the source holds dead letters, and the plugins see what they were made of.
+    pub(crate) letters: bool,
     /// The name of the source topic.
-    pub(crate) topic: String,
+    pub(crate) topic: Arc<str>,
+    pub(crate) lane: Lane,
     /// The first source offset that is not yet done.
     pub(crate) from: i64,
     /// Most bytes of source batches.
@@ -45,6 +53,8 @@ pub(crate) struct Pass {
     pub(crate) state: Option<SharedState>,
     /// Passes that are not committed yet.
     pub(crate) in_flight: usize,
+    /// Where the flow ends, if it does: a pass ends there too, even within a batch.
+    pub(crate) limit: Option<i64>,
     /// Where a pass ended that a crash cut short. This one, which repeats it, ends there too: what comes out of it must not differ.
     pub(crate) until: Option<i64>,
     /// Set when the pass is to end at the next batch.
@@ -118,8 +128,8 @@ impl Pass {
                 return self.nothing(PassFailure::Guest(failure));
             }
         };
-        chain.at_partition(self.source.id().index);
-        chain.count_in(self.work.counters(self.source.id().index));
+        chain.at_source(&self.topic, self.lane.partition);
+        chain.count_in(self.work.counters(self.lane));
         if let Some(state) = &self.state {
             state.lock().begin_pass(self.in_flight);
         }
@@ -189,7 +199,7 @@ impl Pass {
             if header.next_offset() <= self.from {
                 continue;
             }
-            if self.is_enough(end, began) {
+            if self.is_enough(end, began) || self.limit.is_some_and(|limit| end >= limit) {
                 break;
             }
             let first = header.base_offset.max(self.from);
@@ -201,13 +211,30 @@ impl Pass {
                     .decompress(&mut scratch, self.unpacked_bytes_max)
                     .map_err(bad)?,
             };
+            let as_they_were = if self.letters {
+                letters::as_they_were(&unpacked).map_err(bad)?
+            } else {
+                Vec::new()
+            };
+            let records = if self.letters {
+                Batch::parse_trusted(&as_they_were).map_err(bad)?
+            } else {
+                unpacked
+            };
             self.collector.begin_batch(batch.codec(), now_ms());
-            let skipped = usize::try_from(first - header.base_offset).unwrap_or(usize::MAX);
-            let range = skipped.min(unpacked.len())..unpacked.len();
+            let index_of = |offset: i64| {
+                let index = usize::try_from(offset - header.base_offset).unwrap_or(usize::MAX);
+                index.min(records.len())
+            };
+            let next = self
+                .limit
+                .map_or(header.next_offset(), |limit| limit.min(header.next_offset()));
+            let range = index_of(first)..index_of(next);
             let mut run = Run {
+                letters: self.letters.then_some(unpacked),
                 pass: self,
                 chain,
-                batch: unpacked,
+                batch: records,
                 stats,
                 began,
             };
@@ -215,7 +242,7 @@ impl Pass {
             stats.bytes_in += bytes.len() as u64;
             let offset_of = |index: usize| (header.base_offset + index as i64).min(header.next_offset());
             match halt {
-                None => end = header.next_offset(),
+                None => end = next,
                 Some(Halt::Enough(index)) => {
                     end = offset_of(index);
                     break;
@@ -227,7 +254,7 @@ impl Pass {
                         last_offset: None,
                         plugin: failed.plugin,
                         reason: failed.reason,
-                        sample: value_at(&unpacked, failed.index),
+                        sample: value_at(&records, failed.index),
                         verdict: failed.verdict,
                     };
                     return Err(Failed {
@@ -299,27 +326,39 @@ impl Pass {
         }
     }
 
-    /// Counts what came of a call and sends dead letters where they belong.
-    fn settle(&mut self, batch: Batch<'_>, made: Made, stats: &mut PassStats) -> Result<(), Halt> {
+    /// Counts what came of a call and sends dead letters where they belong. `letters` are what the records of the batch were made of,
+    /// if they were.
+    fn settle(
+        &mut self,
+        batch: Batch<'_>,
+        letters: Option<Batch<'_>>,
+        made: Made,
+        stats: &mut PassStats,
+    ) -> Result<(), Halt> {
         stats.records_in += made.stats.records;
         stats.dropped += made.stats.dropped;
         stats.guest_ns += made.stats.guest_ns;
-        let letters = made
+        let dead = made
             .failed
             .iter()
             .filter(|failed| failed.verdict == Verdict::DeadLetter)
             .count() as u64;
-        stats.dead_lettered += letters;
-        stats.skipped += made.failed.len() as u64 - letters;
-        if letters == 0 {
+        stats.dead_lettered += dead;
+        stats.skipped += made.failed.len() as u64 - dead;
+        if dead == 0 {
             return Ok(());
         }
         let place = dead_letter::Place {
-            flow: self.work.flow(),
+            flow: &self.flow,
             topic: &self.topic,
-            partition: self.source.id().index,
+            partition: self.lane.partition,
         };
-        dead_letter::send(&place, batch, &made.failed, &mut self.collector).map_err(Halt::Lost)
+        let out = &mut self.collector;
+        let sent = match letters {
+            Some(letters) => letters::send_again(&place, letters, batch, &made.failed, out),
+            None => dead_letter::send(&place, batch, &made.failed, out),
+        };
+        sent.map_err(Halt::Lost)
     }
 
     fn nothing(mut self, failure: PassFailure) -> PassResult {
@@ -333,75 +372,6 @@ impl Pass {
             collector: self.collector,
             failure: Some(failure),
         }
-    }
-}
-
-/// The records of one source batch on their way through the chain.
-struct Run<'a> {
-    pass: &'a mut Pass,
-    chain: &'a mut Chain,
-    batch: Batch<'a>,
-    stats: &'a mut PassStats,
-    began: Instant,
-}
-
-impl Bisect for Run<'_> {
-    type Halt = Halt;
-
-    fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, Halt> {
-        let pass = &mut *self.pass;
-        if let Some(state) = &pass.state {
-            let header = self.batch.header();
-            state
-                .lock()
-                .begin_run(header.base_timestamp.min(header.max_timestamp));
-        }
-        let error = match self
-            .chain
-            .run(self.batch, range, &pass.policy, &mut pass.collector)
-        {
-            Ok(made) => {
-                pass.failures.worked();
-                return pass.settle(self.batch, made, self.stats).map(Ok);
-            }
-            Err(error) => error,
-        };
-        if let Some(state) = &pass.state {
-            let mut state = state.lock();
-            state.roll_back();
-            if let Some(fault) = state.take_fault() {
-                return Err(Halt::State(fault));
-            }
-        }
-        Ok(Err(error))
-    }
-
-    fn blame(&mut self, culprit: Culprit) -> Result<(), Halt> {
-        let index = culprit.index;
-        let failed = self.pass.judge(&self.batch, culprit);
-        let homeless = failed.verdict == Verdict::DeadLetter && !self.pass.collector.has_dead_letter();
-        if failed.verdict.stops() || homeless {
-            return Err(Halt::Failed(failed));
-        }
-        let mut made = Made::default();
-        made.stats.records = 1;
-        made.failed.push(failed);
-        self.pass.settle(self.batch, made, self.stats)?;
-        let next = self.batch.header().base_offset + index as i64 + 1;
-        let until = self.pass.until;
-        if until.map_or(self.began.elapsed() >= SLICE, |until| next >= until) {
-            // Finding records that fail takes time: the others have their turn.
-            return Err(Halt::Enough(index + 1));
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self, record: FailedRecord) -> Halt {
-        Halt::Failed(record)
-    }
-
-    fn lost(&mut self, reason: String) -> Halt {
-        Halt::Lost(reason)
     }
 }
 

@@ -82,8 +82,14 @@ async fn prepare(
         .iter()
         .map(|name| core.topic(name).map_err(|_| invalid(gone_reason(name))));
     let sinks: Vec<Topic> = sinks.collect::<Result<_, _>>()?;
-    let (producer, timetable, guest) =
-        Producer::load(core, spec, Arc::clone(flow.log()), Arc::clone(flow.metrics())).await?;
+    let (producer, timetable, guest) = Producer::load(
+        core,
+        spec,
+        Arc::clone(flow.log()),
+        Arc::clone(flow.metrics()),
+        Some(stop.clone()),
+    )
+    .await?;
     Ok(Runner {
         core: Arc::clone(core),
         flow: Arc::clone(flow),

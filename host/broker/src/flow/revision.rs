@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::flow::{FlowSpec, OnError};
+use crate::flow::{FlowLimits, FlowSpec, OnError};
 
 /// Revisions that a flow remembers; older ones are forgotten.
 pub(crate) const REVISIONS_MAX: usize = 16;
@@ -20,22 +20,32 @@ pub struct FlowRevision {
     pub config: BTreeMap<String, String>,
     /// What happens to a record that they cannot handle.
     pub on_error: OnError,
+    /// The hosts that they may call over HTTP.
+    #[serde(default)]
+    pub allow_http: Vec<String>,
+    /// What they may take.
+    #[serde(default)]
+    pub limits: FlowLimits,
     /// When it took over, in milliseconds since 1970.
     pub since_ms: i64,
-    /// By source partition: the first offset that it processes. Later partitions are its own from the beginning.
-    pub from: Vec<i64>,
+    /// By source, in the order of [`FlowSpec::from`], then by partition: the first offset that it processes. Later partitions
+    /// are its own from the beginning. Of an ingest flow, for the topic that it guards.
+    #[serde(deserialize_with = "by_source")]
+    pub from: Vec<Vec<i64>>,
     /// The revision that it repeats, if it came about by going back.
     pub back_to: Option<u32>,
 }
 
 impl FlowRevision {
     /// What `spec` has at `number`, from these offsets on.
-    pub(crate) fn of(spec: &FlowSpec, number: u32, since_ms: i64, from: Vec<i64>) -> Self {
+    pub(crate) fn of(spec: &FlowSpec, number: u32, since_ms: i64, from: Vec<Vec<i64>>) -> Self {
         Self {
             number,
             plugins: spec.plugins.clone(),
             config: spec.config.clone(),
             on_error: spec.on_error,
+            allow_http: spec.allow_http.clone(),
+            limits: spec.limits.clone(),
             since_ms,
             from,
             back_to: None,
@@ -48,9 +58,25 @@ impl FlowRevision {
             plugins: self.plugins.clone(),
             config: self.config.clone(),
             on_error: self.on_error,
+            allow_http: self.allow_http.clone(),
+            limits: self.limits.clone(),
             ..spec.clone()
         }
     }
+}
+
+/// The offsets as they are stored: by source, or, by earlier releases, of the only one.
+fn by_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<i64>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Offsets {
+        BySource(Vec<Vec<i64>>),
+        OfOne(Vec<i64>),
+    }
+    Ok(match Offsets::deserialize(deserializer)? {
+        Offsets::BySource(offsets) => offsets,
+        Offsets::OfOne(offsets) => vec![offsets],
+    })
 }
 
 /// What to change about a flow; what is left empty stays as it is. With nothing to change, every plugin goes to its newest
@@ -65,11 +91,17 @@ pub struct FlowChange {
     pub unset: Vec<String>,
     /// The policy.
     pub on_error: Option<OnError>,
+    /// All hosts that the plugins may call over HTTP from now on.
+    pub allow_http: Option<Vec<String>>,
+    /// Limits to set.
+    pub limits: FlowLimits,
+    /// Limits to leave to the broker again, by name.
+    pub unset_limits: Vec<String>,
 }
 
 impl FlowChange {
     fn is_empty(&self) -> bool {
-        self.plugins.is_empty() && self.set.is_empty() && self.unset.is_empty() && self.on_error.is_none()
+        *self == Self::default()
     }
 
     /// `spec` with the change made; plugins without a version are to be given their newest.
@@ -106,6 +138,10 @@ impl FlowChange {
         if let Some(on_error) = self.on_error {
             changed.on_error = on_error;
         }
+        if let Some(hosts) = &self.allow_http {
+            changed.allow_http.clone_from(hosts);
+        }
+        changed.limits = changed.limits.changed(&self.limits, &self.unset_limits)?;
         Ok(changed)
     }
 }
@@ -134,11 +170,14 @@ mod tests {
             set: BTreeMap::from([("x".to_owned(), "3".to_owned())]),
             unset: vec!["y".to_owned()],
             on_error: Some(OnError::Skip),
+            allow_http: Some(vec!["a.example".to_owned()]),
+            ..FlowChange::default()
         };
         let changed = change.applied_to(&spec()).unwrap();
         assert_eq!(changed.plugins, ["keep@1", "cut@5"]);
         assert_eq!(changed.config, BTreeMap::from([("x".to_owned(), "3".to_owned())]));
         assert_eq!(changed.on_error, OnError::Skip);
+        assert_eq!(changed.allow_http, ["a.example"]);
     }
 
     #[test]
@@ -162,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_revision_is_what_it_was_made_of() {
-        let revision = FlowRevision::of(&spec(), 3, 7, vec![1, 2]);
+        let revision = FlowRevision::of(&spec(), 3, 7, vec![vec![1, 2]]);
         let mut other = spec();
         other.plugins = vec!["keep@9".to_owned()];
         other.config.clear();

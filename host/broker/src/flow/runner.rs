@@ -1,6 +1,7 @@
-//! Runs a flow over one source partition.
+//! Runs a flow over one lane: one partition of one of its sources.
 
 mod drive;
+mod migrate;
 
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use tokio::sync::watch;
 use weir_log::{AppendError, Partition, ReadError};
 
 use crate::Topic;
-use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::backoff::Backoff;
 use crate::flow::collector::{Collector, Sink};
@@ -22,11 +22,11 @@ use crate::flow::retries::Retries;
 use crate::flow::sinks::{shape, sink};
 use crate::flow::state::{PartitionState, SharedState, StateKeys};
 use crate::flow::work::FlowWork;
-use crate::flow::{Flow, PartitionBy, Pause, Place};
+use crate::flow::{Flow, Lane, PartitionBy, Pause, Place};
 use crate::topic::{Durability, TopicState, log_durability};
 use drive::Drive;
 
-/// One flow over one source partition: reads, has the plugins run, commits, from the cursor on until it is stopped.
+/// One flow over one lane: reads, has the plugins run, commits, from the cursor on until it is stopped.
 ///
 /// The next pass runs while the entries of the ones before are on their way to the disk; how many of them is bounded. No
 /// guest code runs here, and nothing that blocks.
@@ -36,7 +36,7 @@ pub(crate) struct Runner {
     pub(crate) work: Arc<FlowWork>,
     pub(crate) source: Topic,
     pub(crate) sinks: Vec<Topic>,
-    pub(crate) partition: u32,
+    pub(crate) lane: Lane,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -54,31 +54,42 @@ enum Attempt {
     MakeDeadLetter,
     /// Something failed that will fail again.
     Pause(String, Option<Place>),
+    /// The flow ends here, and everything before is done.
+    Finished,
+}
+
+/// How a runner ended.
+pub(crate) enum Ended {
+    /// It was told to, or the broker shuts down.
+    Stopped,
+    /// There is nothing left for it to do.
+    Finished,
+    /// It cannot go on.
+    Paused(Pause),
 }
 
 impl Runner {
-    /// Runs until it is stopped (`None`), or until it cannot go on.
-    pub(crate) async fn run(mut self) -> Option<Pause> {
-        let counters = self.flow.counters(self.partition);
+    /// Runs until it is stopped, until it has come to its end, or until it cannot go on.
+    pub(crate) async fn run(mut self) -> Ended {
+        let counters = self.flow.counters(self.lane);
         let mut backoff = Backoff::new();
         let mut retries = Retries::default();
         loop {
             let cursor = counters.cursor();
             match self.attempt(&counters, retries.given_up).await {
-                Attempt::Stopped => return None,
+                Attempt::Stopped => return Ended::Stopped,
+                Attempt::Finished => return Ended::Finished,
                 Attempt::Reload => tokio::task::yield_now().await,
                 Attempt::Retry(reason) => {
                     counters.error();
-                    self.flow
-                        .log()
-                        .push("warn", &format!("partition {}: {reason}", self.partition));
-                    self.flow.waits(self.partition, reason);
+                    self.warn(&reason);
+                    self.flow.waits(self.lane, reason);
                     if counters.cursor() != cursor {
                         backoff.worked();
                     }
                     tokio::select! {
                         () = tokio::time::sleep(backoff.failed()) => {}
-                        () = stopped(&mut self.stop) => return None,
+                        () = stopped(&mut self.stop) => return Ended::Stopped,
                     }
                 }
                 Attempt::RetryRecord(place, reason) => {
@@ -89,37 +100,30 @@ impl Runner {
                     };
                     let reason = format!("retry {retry} of {most}, at {place}: {reason}");
                     self.flow.log().push("warn", &reason);
-                    self.flow.waits(self.partition, reason);
+                    self.flow.waits(self.lane, reason);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
-                        () = stopped(&mut self.stop) => return None,
+                        () = stopped(&mut self.stop) => return Ended::Stopped,
                     }
                 }
                 Attempt::MakeDeadLetter => {
-                    let made = dead_letter::make_topic(&self.core, self.flow.name(), &self.source);
+                    let made = dead_letter::make_topic(&self.core, &self.flow);
                     let made = tokio::select! {
                         made = made => made,
                         // Whoever stops flows may be changing topics: then this waits for them, and they for this.
-                        () = stopped(&mut self.stop) => return None,
+                        () = stopped(&mut self.stop) => return Ended::Stopped,
                     };
                     if let Err(error) = made {
                         counters.error();
                         let reason = format!("the dead-letter topic cannot be made: {error}");
-                        return Some(Pause {
-                            reason,
-                            requested: false,
-                            since_ms: now_ms(),
-                            place: None,
-                        });
+                        return Ended::Paused(Pause::because(reason));
                     }
                 }
                 Attempt::Pause(reason, place) => {
                     counters.error();
-                    return Some(Pause {
-                        reason,
-                        requested: false,
-                        since_ms: now_ms(),
+                    return Ended::Paused(Pause {
                         place,
+                        ..Pause::because(reason)
                     });
                 }
             }
@@ -127,7 +131,7 @@ impl Runner {
     }
 
     async fn attempt(&mut self, counters: &Counters, given_up: Option<i64>) -> Attempt {
-        let source = match self.source.partition(self.partition) {
+        let source = match self.source.partition(self.lane.partition) {
             Ok(source) => source.log_partition().clone(),
             Err(_) => return self.topic_gone(),
         };
@@ -136,6 +140,14 @@ impl Runner {
             Err(attempt) => return attempt,
         };
         counters.set_cursor(recovery.position);
+        let until = self.until(source.high_watermark());
+        // Rows that are ahead of the source are set right first.
+        if !rewound && until.is_some_and(|until| recovery.position >= until) {
+            return Attempt::Finished;
+        }
+        if let Err(attempt) = self.migrate_state(&source, recovery.position).await {
+            return attempt;
+        }
         let state = match self.open_state(&source).await {
             Ok(state) => state,
             Err(attempt) => return attempt,
@@ -145,7 +157,10 @@ impl Runner {
             return self.topic_gone();
         }
         let mut topics = self.sinks.clone();
-        let dead_letter = self.core.topic(&dead_letter::topic_name(self.flow.name())).ok();
+        let dead_letter = self
+            .core
+            .topic(&dead_letter::topic_name(self.flow.letters_of()))
+            .ok();
         if let Some(topic) = &dead_letter {
             states.push(topic.state());
             topics.push(topic.clone());
@@ -159,13 +174,13 @@ impl Runner {
             .zip(&shape)
             .map(|((t, s), shape)| sink(&log, t, s, *shape))
             .collect();
-        let idle_shard = sinks[0].shards[(self.partition % shape[0].partitions) as usize];
+        let idle_shard = sinks[0].shards[(self.lane.partition % shape[0].partitions) as usize];
         let relaxed = states
             .iter()
             .take(self.sinks.len())
             .all(|state| state.config.durability == Durability::Relaxed);
         let letters = dead_letter.and_then(|_| sinks.pop());
-        let mut collector = Collector::new(sinks, self.partition, recovery.applied.clone());
+        let mut collector = Collector::new(sinks, self.lane.partition, recovery.applied.clone());
         if self.flow.spec().partition_by == PartitionBy::Source {
             collector = collector.by_source();
         }
@@ -176,7 +191,7 @@ impl Runner {
         let repeat_until = state.is_some().then_some(recovery.partly_until);
         let beginning = Beginning {
             source_topic: self.source.id(),
-            partition: self.partition,
+            lane: self.lane,
             flow: self.flow.id(),
             recovery,
             rows,
@@ -208,6 +223,7 @@ impl Runner {
             states,
             policy,
             reshaped_until,
+            until,
             repeat_until,
             state,
             stop_pass: Arc::default(),
@@ -221,7 +237,7 @@ impl Runner {
     /// Reads the cursor rows of all shards: where to go on, the rows as they are, and whether they are ahead of the source.
     async fn recover(&self, source: &Partition) -> Result<(Recovery, Vec<Option<Vec<u8>>>, bool), Attempt> {
         let log = self.source.log().clone();
-        let key = cursor::key(self.flow.id(), self.partition);
+        let key = cursor::key(self.flow.id(), self.lane);
         let read = tokio::task::spawn_blocking(move || {
             (0..log.shards())
                 .map(|shard| log.kv_read(shard, &key))
@@ -240,18 +256,16 @@ impl Runner {
                 Attempt::Pause(reason.to_owned(), None)
             })?);
         }
-        let start = self.start();
+        let start = self.flow.row().start_of(self.lane, self.source.id());
         let mut recovery = Recovery::of(&decoded, self.source.id(), start);
         let (first, end) = (source.log_start_offset(), source.high_watermark());
         if recovery.position < first {
             let lost = first - recovery.position;
-            self.flow.log().push(
-                "warn",
-                &format!(
-                    "partition {}: {lost} records were deleted by retention before they were read",
-                    self.partition
-                ),
-            );
+            let last = self.until(end).unwrap_or(first).min(first);
+            self.flow.lost(self.lane, recovery.position..last);
+            self.warn(&format!(
+                "{lost} records were deleted by retention before they were read"
+            ));
         }
         let rewound = recovery.is_ahead_of(end);
         recovery.clamp(first, end);
@@ -268,9 +282,10 @@ impl Runner {
         let keys = StateKeys {
             flow: self.flow.id(),
             topic: self.source.id(),
-            partition: self.partition,
+            partition: self.lane.partition,
         };
-        let bytes_max = self.core.limits.flow_state_bytes_max;
+        let own = self.flow.spec().limits.state_bytes;
+        let bytes_max = own.unwrap_or(self.core.limits.flow_state_bytes_max);
         let open = move || PartitionState::open(log, shard, keys, bytes_max);
         match tokio::task::spawn_blocking(open).await {
             Ok(Ok(state)) => Ok(Some(SharedState::new(state))),
@@ -288,16 +303,21 @@ impl Runner {
         }
     }
 
-    /// Where the flow begins in this partition if it has no cursor there.
-    fn start(&self) -> i64 {
-        let row = self.flow.row();
-        if row.source_topic != self.source.id() {
-            return 0;
-        }
-        row.start_offsets
-            .get(self.partition as usize)
-            .copied()
-            .unwrap_or(0)
+    /// Where the flow ends in this lane, if it does. It never waits for records: should a crash have taken some of its range, it
+    /// ends where the source does, which is at `end`.
+    fn until(&self, end: i64) -> Option<i64> {
+        let until = self.flow.row().end_of(self.lane, self.source.id());
+        until.map(|until| until.min(end))
+    }
+
+    /// Says something about this lane in the flow's log.
+    fn warn(&self, what: &str) {
+        let partition = self.lane.partition;
+        let line = match self.flow.spec().from.len() {
+            1 => format!("partition {partition}: {what}"),
+            _ => format!("topic '{}' partition {partition}: {what}", self.source.name()),
+        };
+        self.flow.log().push("warn", &line);
     }
 
     fn append_failed(&self, error: AppendError) -> Attempt {
@@ -338,7 +358,7 @@ impl Runner {
     fn place(&self, offset: i64) -> Place {
         Place {
             topic: self.source.name().to_owned(),
-            partition: self.partition,
+            partition: self.lane.partition,
             offset,
             last_offset: None,
             plugin: None,

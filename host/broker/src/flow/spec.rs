@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Start;
+use crate::{FlowLimits, Start};
 
 /// A flow as somebody asks for it: which plugins run between which topics.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FlowSpec {
     /// The flow's name, by the rules for topics.
     pub name: String,
-    /// The topic it reads; empty for an ingest flow, which takes what producers send, and for a flow with a schedule.
-    #[serde(default)]
-    pub from: String,
+    /// The topics it reads, each for itself: nothing is ordered between them, and state is kept for each of them. Empty for an ingest
+    /// flow, which takes what producers send, and for a flow with a schedule.
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub from: Vec<String>,
     /// When its producer is polled; none for a flow that reads a topic or guards one.
     #[serde(default)]
     pub schedule: Option<Schedule>,
@@ -25,7 +26,7 @@ pub struct FlowSpec {
     /// What the plugins of the chain are set up with. A key `NAME.key`, where NAME is the name (without version) of a plugin
     /// of the chain, goes to that plugin alone, as `key`; every other key goes to every plugin as it is.
     pub config: BTreeMap<String, String>,
-    /// Where in the source topic it begins; nowhere but at [`Start::Earliest`] for an ingest flow.
+    /// Where in each source it begins; nowhere but at [`Start::Earliest`] for an ingest flow.
     pub start: Start,
     /// What happens to a record that a plugin cannot handle.
     pub on_error: OnError,
@@ -34,6 +35,17 @@ pub struct FlowSpec {
     /// To which partition of a sink a record goes for which no plugin chooses one.
     #[serde(default)]
     pub partition_by: PartitionBy,
+    /// The hosts that its plugins may call over HTTP: `HOST[:PORT]` for HTTPS, `http://HOST[:PORT]` for plain HTTP, see
+    /// [`HttpGrant`](weir_runtime::HttpGrant).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
+    /// What its plugins may take, where that is not the broker's default.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: FlowLimits,
+}
+
+fn is_default(limits: &FlowLimits) -> bool {
+    *limits == FlowLimits::default()
 }
 
 impl FlowSpec {
@@ -45,22 +57,27 @@ impl FlowSpec {
     ) -> Self {
         Self {
             mode: Mode::Ingest,
-            ..Self::new(name, "", plugins, [topic])
+            ..Self::of_sources(name, Vec::new(), plugins, [topic])
         }
     }
 
     /// The topics it needs: all that it reads and writes.
     pub(crate) fn topics(&self) -> impl Iterator<Item = &String> {
-        let from = (self.mode == Mode::Stream && self.schedule.is_none()).then_some(&self.from);
-        self.to.iter().chain(from)
+        self.to.iter().chain(&self.from)
     }
 
-    /// The topic whose partitions its progress is shown for; empty for a flow with a schedule.
-    pub(crate) fn shown_topic(&self) -> &str {
+    /// The topics whose partitions its progress is shown for: its sources, or the one that an ingest flow guards.
+    pub(crate) fn shown_topics(&self) -> &[String] {
         match self.mode {
             Mode::Stream => &self.from,
-            Mode::Ingest => self.to.first().map_or("", String::as_str),
+            Mode::Ingest => &self.to[..self.to.len().min(1)],
         }
+    }
+
+    /// The topic that an ingest flow guards.
+    pub(crate) fn guarded_topic(&self) -> Option<&str> {
+        let guarded = self.to.first().filter(|_| self.mode == Mode::Ingest);
+        guarded.map(String::as_str)
     }
 
     /// A flow `name` in which the producer `plugin` is polled as `schedule` says.
@@ -72,7 +89,7 @@ impl FlowSpec {
     ) -> Self {
         Self {
             schedule: Some(schedule),
-            ..Self::new(name, "", [plugin.into()], to)
+            ..Self::of_sources(name, Vec::new(), [plugin.into()], to)
         }
     }
 
@@ -83,9 +100,19 @@ impl FlowSpec {
         plugins: impl IntoIterator<Item = impl Into<String>>,
         to: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
+        Self::of_sources(name, vec![from.into()], plugins, to)
+    }
+
+    /// The same with several sources.
+    pub fn of_sources(
+        name: impl Into<String>,
+        from: Vec<String>,
+        plugins: impl IntoIterator<Item = impl Into<String>>,
+        to: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
         Self {
             name: name.into(),
-            from: from.into(),
+            from,
             schedule: None,
             plugins: plugins.into_iter().map(Into::into).collect(),
             to: to.into_iter().map(Into::into).collect(),
@@ -94,8 +121,25 @@ impl FlowSpec {
             on_error: OnError::Pause,
             mode: Mode::Stream,
             partition_by: PartitionBy::Key,
+            allow_http: Vec::new(),
+            limits: FlowLimits::default(),
         }
     }
+}
+
+/// The sources as they are stored: a list, or, by earlier releases, the one that there is, empty for none.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Sources {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Sources::deserialize(deserializer)? {
+        Sources::One(topic) if topic.is_empty() => Vec::new(),
+        Sources::One(topic) => vec![topic],
+        Sources::Several(topics) => topics,
+    })
 }
 
 /// When a producer is polled. It is polled again at once while it says that it has more.

@@ -14,12 +14,16 @@ mod keys;
 mod page;
 mod partition;
 mod row;
+mod schema;
 mod stage;
 mod totals;
 
 pub(crate) use delete::{delete_state, sweep_state};
 pub(crate) use keys::{StateKeys, stage_labels};
 pub(crate) use page::StateOwner;
-pub use page::{FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateTotals};
+pub use page::{
+    FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals,
+};
 pub(crate) use partition::{PartitionState, SharedState};
+pub(crate) use schema::SchemaRow;
 pub(crate) use stage::StageState;

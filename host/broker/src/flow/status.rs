@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::now_ms;
+
 /// Whether a flow runs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FlowStatus {
@@ -16,17 +18,18 @@ pub enum FlowStatus {
         /// What it waits for.
         reason: String,
     },
-    /// It stands still until somebody resumes it.
+    /// It stands still until somebody resumes it, or for good, as it is [finished](Pause::finished).
     Paused(Pause),
 }
 
 impl FlowStatus {
-    /// One word for it: `starting`, `running`, `waiting` or `paused`.
+    /// One word for it: `starting`, `running`, `waiting`, `paused` or `finished`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Waiting { .. } => "waiting",
+            Self::Paused(pause) if pause.finished => "finished",
             Self::Paused(_) => "paused",
         }
     }
@@ -39,6 +42,9 @@ pub struct Pause {
     pub reason: String,
     /// Whether somebody asked for it, as opposed to an error.
     pub requested: bool,
+    /// Whether the flow has done all that it was made for. Then it counts as requested.
+    #[serde(default)]
+    pub finished: bool,
     /// Since when, in milliseconds since 1970.
     pub since_ms: i64,
     /// The record it stands in front of, where there is one.
@@ -61,6 +67,19 @@ pub struct Place {
     /// The beginning of the record's value.
     #[serde(default)]
     pub sample: Option<String>,
+}
+
+impl Pause {
+    /// A pause from now on, of which nobody asked for, at no record.
+    pub(crate) fn because(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            requested: false,
+            finished: false,
+            since_ms: now_ms(),
+            place: None,
+        }
+    }
 }
 
 impl fmt::Display for Place {

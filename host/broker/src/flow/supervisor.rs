@@ -7,18 +7,19 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use weir_runtime::Plugin;
 
-use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::handle::Running;
+use crate::flow::http;
 use crate::flow::log::FlowLog;
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing::{self, Producer};
-use crate::flow::runner::{Runner, gone_reason};
+use crate::flow::runner::{Ended, Runner, gone_reason};
 use crate::flow::work::FlowWork;
-use crate::flow::{Flow, FlowSpec, FlowStatus, Mode, Pause};
+use crate::flow::{Flow, FlowSpec, FlowStatus, Lane, Mode, Pause};
 use crate::ingest;
 use crate::meta::{FlowRow, PluginRow};
 use crate::plugin::PluginRef;
+use crate::topic::TopicState;
 use crate::{BrokerError, ErrorKind, Topic};
 
 /// Starts `flow`: loads its plugins and runs it over all partitions of its source, until it is told to stop or fails.
@@ -64,82 +65,114 @@ impl Supervisor {
 
     /// Runs a flow between topics. Returns why it has to pause; `None` if it was told to stop.
     async fn stream(&mut self) -> Result<Option<Pause>, BrokerError> {
-        let (work, source, sinks) = self.prepare().await?;
-        Ok(self.watch_over(work, source, sinks).await)
+        let (work, sources, sinks) = self.prepare().await?;
+        Ok(self.watch_over(work, sources, sinks).await)
     }
 
     /// The same for a flow in front of a topic.
     async fn ingest(&mut self) -> Result<Option<Pause>, BrokerError> {
-        let spec = self.flow.spec();
-        let name = spec.shown_topic();
+        let name = self.flow.spec().guarded_topic().unwrap_or_default();
         let topic = self.core.topic(name);
         let topic = topic.map_err(|_| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name)))?;
-        let work = Arc::new(load_for(&self.core, &self.flow).await?);
+        let work = Arc::new(load_for(&self.core, &self.flow, self.stop.clone()).await?);
         let ended = ingest::run(&self.core, &self.flow, work, topic, &mut self.stop).await;
         Ok(ended.map(pause))
     }
 
     /// Everything the runners need.
-    async fn prepare(&self) -> Result<(Arc<FlowWork>, Topic, Vec<Topic>), BrokerError> {
+    async fn prepare(&self) -> Result<(Arc<FlowWork>, Vec<Topic>, Vec<Topic>), BrokerError> {
+        let topics = |names: &[String]| -> Result<Vec<Topic>, BrokerError> {
+            let gone = |name: &str| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name));
+            let topics = names
+                .iter()
+                .map(|name| self.core.topic(name).map_err(|_| gone(name)));
+            topics.collect()
+        };
         let spec = self.flow.spec();
-        let gone = |name: &str| BrokerError::new(ErrorKind::InvalidFlow, gone_reason(name));
-        let source = self.core.topic(&spec.from).map_err(|_| gone(&spec.from))?;
-        let sinks = spec
-            .to
-            .iter()
-            .map(|name| self.core.topic(name).map_err(|_| gone(name)));
-        let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
-        let work = load_for(&self.core, &self.flow).await?;
-        Ok((Arc::new(work), source, sinks))
+        let (sources, sinks) = (topics(&spec.from)?, topics(&spec.to)?);
+        let row = self.flow.row();
+        let mut rows = row.sources.iter().zip(&sources);
+        let other = rows.find(|(row, source)| row.topic != source.id());
+        if let (Some(_), Some((_, source))) = (&row.bounded, other) {
+            let message = format!(
+                "topic '{}' was deleted and made anew: what this flow was to process is gone; delete the flow",
+                source.name()
+            );
+            return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
+        }
+        let work = load_for(&self.core, &self.flow, self.stop.clone()).await?;
+        Ok((Arc::new(work), sources, sinks))
     }
 
-    /// Runs the flow over all partitions of its source. Returns why it has to pause; `None` if it was told to stop.
-    async fn watch_over(&mut self, work: Arc<FlowWork>, source: Topic, sinks: Vec<Topic>) -> Option<Pause> {
+    /// Runs the flow over all partitions of its sources. Returns why it has to pause, or that it is finished; `None` if it was told to
+    /// stop.
+    async fn watch_over(
+        &mut self,
+        work: Arc<FlowWork>,
+        sources: Vec<Topic>,
+        sinks: Vec<Topic>,
+    ) -> Option<Pause> {
         // Runners stop when this is set, or when it is dropped.
         let (stop_runners, runners_stop) = watch::channel(false);
         let mut runners = JoinSet::new();
-        let mut source_state = source.watch();
-        let mut deleted = watch_deletions(sinks.iter().chain([&source]));
-        let mut partitions = 0;
+        let mut states: Vec<_> = sources.iter().map(Topic::watch).collect();
+        let mut deleted = watch_deletions(sinks.iter().chain(&sources));
+        // Partitions that have a runner, by source.
+        let mut begun = vec![0; sources.len()];
+        let row = self.flow.row();
         let mut pause_reason: Option<Pause> = None;
         let mut stopping = false;
         self.flow.started();
         loop {
-            let wanted = source_state.borrow_and_update().partitions.len() as u32;
-            while partitions < wanted && !stopping {
-                let runner = Runner {
-                    core: Arc::clone(&self.core),
-                    flow: Arc::clone(&self.flow),
-                    work: Arc::clone(&work),
-                    source: source.clone(),
-                    sinks: sinks.clone(),
-                    partition: partitions,
-                    stop: runners_stop.clone(),
-                };
-                runners.spawn(runner.run());
-                partitions += 1;
+            for (index, source) in (0..).zip(&sources) {
+                let at = index as usize;
+                let wanted = states[at].borrow_and_update().partitions.len() as u32;
+                while begun[at] < wanted && !stopping {
+                    let lane = Lane {
+                        source: index,
+                        partition: begun[at],
+                    };
+                    begun[at] += 1;
+                    if !row.has_work(lane, source.id()) {
+                        continue;
+                    }
+                    let runner = Runner {
+                        core: Arc::clone(&self.core),
+                        flow: Arc::clone(&self.flow),
+                        work: Arc::clone(&work),
+                        source: source.clone(),
+                        sinks: sinks.clone(),
+                        lane,
+                        stop: runners_stop.clone(),
+                    };
+                    runners.spawn(runner.run());
+                }
             }
             if stopping && runners.is_empty() {
                 return pause_reason;
+            }
+            if row.bounded.is_some() && runners.is_empty() {
+                return Some(self.flow.finish());
             }
             tokio::select! {
                 biased;
                 Some(ended) = runners.join_next(), if !runners.is_empty() => {
                     let ended = ended.unwrap_or_else(|error| {
-                        Some(pause(format!("the broker failed at this flow ({error}): see its log, then resume the flow")))
+                        let reason = format!("the broker failed at this flow ({error}): see its log, then resume the flow");
+                        Ended::Paused(Pause::because(reason))
                     });
                     match ended {
-                        Some(ended) => { pause_reason.get_or_insert(ended); }
+                        Ended::Paused(ended) => { pause_reason.get_or_insert(ended); }
                         // Its log closed: the broker shuts down.
-                        None if !stopping => {}
-                        None => continue,
+                        Ended::Stopped if !stopping => {}
+                        Ended::Stopped | Ended::Finished => continue,
                     }
                 }
                 Some(gone) = deleted.join_next(), if !stopping => {
                     pause_reason.get_or_insert(pause(gone_reason(&gone.unwrap_or_default())));
                 }
-                changed = source_state.changed(), if !stopping => {
-                    if changed.is_ok() {
+                changed = any_changed(&mut states), if !stopping => {
+                    if changed {
                         continue;
                     }
                 }
@@ -164,9 +197,14 @@ pub(super) async fn pause_flow(core: &Arc<Core>, flow: &Flow, pause: Pause) -> b
         .as_ref()
         .map(|place| format!(" at {place}"))
         .unwrap_or_default();
-    tracing::warn!(flow = flow.name(), "flow paused{place}: {}", pause.reason);
-    flow.log()
-        .push("error", &format!("paused{place}: {}", pause.reason));
+    if pause.finished {
+        tracing::info!(flow = flow.name(), "flow {}", pause.reason);
+        flow.log().push("info", &pause.reason);
+    } else {
+        tracing::warn!(flow = flow.name(), "flow paused{place}: {}", pause.reason);
+        flow.log()
+            .push("error", &format!("paused{place}: {}", pause.reason));
+    }
     let row = FlowRow {
         pause: Some(pause.clone()),
         ..flow.row()
@@ -199,45 +237,54 @@ pub(super) fn watch_deletions<'a>(topics: impl IntoIterator<Item = &'a Topic>) -
 }
 
 pub(super) fn pause(reason: String) -> Pause {
-    Pause {
-        reason,
-        requested: false,
-        since_ms: now_ms(),
-        place: None,
-    }
+    Pause::because(reason)
 }
 
-/// Loads the plugins of a flow that is to be, and sets them up once. What is returned keeps them loaded.
+/// The plugins of a flow that is to be, set up: they stay loaded as long as this is there.
+pub(crate) enum TriedOut {
+    /// Of a flow with a schedule.
+    Producer { _loaded: Box<dyn Send + Sync> },
+    /// Of any other.
+    Work(Arc<FlowWork>),
+}
+
+/// Loads the plugins of a flow that is to be, and sets them up once.
 ///
 /// # Errors
 /// Why the flow would not start.
-pub(crate) async fn try_out(core: &Arc<Core>, spec: &FlowSpec) -> Result<Box<dyn Send>, BrokerError> {
+pub(crate) async fn try_out(core: &Arc<Core>, spec: &FlowSpec) -> Result<TriedOut, BrokerError> {
     if spec.schedule.is_some() {
-        Ok(Box::new(
-            Producer::load(core, spec, Arc::default(), Arc::default()).await?,
-        ))
-    } else {
-        Ok(Box::new(load(core, spec, Arc::default(), Arc::default()).await?))
+        let (producer, ..) = Producer::load(core, spec, Arc::default(), Arc::default(), None).await?;
+        let _loaded = Box::new(producer);
+        return Ok(TriedOut::Producer { _loaded });
     }
+    let work = load(core, spec, Arc::default(), Arc::default(), None).await?;
+    Ok(TriedOut::Work(Arc::new(work)))
 }
 
 /// Loads the plugins of a flow, to log and to count as the flow's.
-async fn load_for(core: &Arc<Core>, flow: &Flow) -> Result<FlowWork, BrokerError> {
+async fn load_for(
+    core: &Arc<Core>,
+    flow: &Flow,
+    stop: watch::Receiver<bool>,
+) -> Result<FlowWork, BrokerError> {
     load(
         core,
         flow.spec(),
         Arc::clone(flow.log()),
         Arc::clone(flow.metrics()),
+        Some(stop),
     )
     .await
 }
 
-/// Loads the plugins of a flow and sets them up once, on the threads for compiling.
+/// Loads the plugins of a flow and sets them up once, on the threads for compiling. Their calls to hosts outside end when `stop` says so.
 pub(crate) async fn load(
     core: &Arc<Core>,
     spec: &FlowSpec,
     log: Arc<FlowLog>,
     metrics: Arc<FlowMetrics>,
+    stop: Option<watch::Receiver<bool>>,
 ) -> Result<FlowWork, BrokerError> {
     let rows = plugin_rows(core, spec)?;
     let spec = spec.clone();
@@ -256,7 +303,11 @@ pub(crate) async fn load(
             );
             return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
         }
-        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log, metrics);
+        let http = http::access(&shared, &spec, stop)?;
+        let limits = spec.limits.over(shared.runtime.limits());
+        let work = FlowWork::new(spec.name, plugins, spec.to, spec.config, log, metrics)
+            .with_limits(limits)
+            .with_http(http);
         let chain = work.chain().map_err(|(plugin, error)| {
             BrokerError::new(
                 ErrorKind::InvalidFlow,

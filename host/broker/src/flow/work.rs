@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_runtime::{CallError, Grants, InstanceOptions, Plugin, Stats};
+use weir_runtime::{CallError, Grants, HttpAccess, InstanceOptions, Limits, Plugin, Stats};
 
 use crate::PluginKind;
 use crate::flow::chain::{Chain, Stage};
 use crate::flow::counters::Counters;
+use crate::flow::lane::Lane;
 use crate::flow::log::{FlowLog, PluginLog};
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::plugin_config::plugin_config;
@@ -23,6 +24,8 @@ pub(crate) struct FlowWork {
     config: BTreeMap<String, String>,
     log: Arc<FlowLog>,
     metrics: Arc<FlowMetrics>,
+    limits: Option<Limits>,
+    http: Option<HttpAccess>,
     resting: Mutex<Vec<Chain>>,
 }
 
@@ -42,8 +45,27 @@ impl FlowWork {
             config,
             log,
             metrics,
+            limits: None,
+            http: None,
             resting: Mutex::default(),
         }
+    }
+
+    /// The same under `limits`.
+    pub(crate) fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// The same with a way out for its plugins, if it has one.
+    pub(crate) fn with_http(mut self, http: Option<HttpAccess>) -> Self {
+        self.http = http;
+        self
+    }
+
+    /// Whether a pass of it may wait for a host outside.
+    pub(crate) fn waits(&self) -> bool {
+        self.http.is_some()
     }
 
     /// The flow's name.
@@ -51,14 +73,20 @@ impl FlowWork {
         &self.flow
     }
 
-    /// The flow's counters for a source partition.
-    pub(crate) fn counters(&self, partition: u32) -> Arc<Counters> {
-        self.metrics.partition(partition)
+    /// The flow's counters for a lane.
+    pub(crate) fn counters(&self, lane: Lane) -> Arc<Counters> {
+        self.metrics.lane(lane)
     }
 
     /// Whether any of its plugins keeps state.
     pub(crate) fn is_stateful(&self) -> bool {
         self.plugins.iter().any(|(.., plugin)| plugin.imports_state())
+    }
+
+    /// Whether any of them says which version of its state it knows.
+    pub(crate) fn has_state_schema(&self) -> bool {
+        let mut plugins = self.plugins.iter();
+        plugins.any(|(.., plugin)| plugin.imports_state() && plugin.has_state_schema())
     }
 
     /// A chain of instances: one at rest, or a new one.
@@ -112,10 +140,13 @@ impl FlowWork {
                     vec!["next".to_owned()]
                 },
                 log: Arc::clone(&log) as Arc<dyn weir_runtime::LogSink>,
-                limits: None,
+                limits: self.limits.clone(),
             };
             let metrics = self.metrics.guest(names[index]);
-            let grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+            let mut grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+            if let Some(http) = &self.http {
+                grants = grants.http(http.clone());
+            }
             let guest = plugin
                 .instantiate_with(options, grants)
                 .map_err(|error| (reference.clone(), error))?;

@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::error::append_error;
 use crate::flow::collector::OutBatch;
 use crate::flow::counters::Counters;
-use crate::flow::{Flow, FlowWork, dead_letter};
+use crate::flow::{self, Flow, FlowWork, dead_letter};
 use crate::ingest::RecordResults;
 use crate::ingest::guard::not_running;
 use crate::ingest::letters::{Target, letter_index, sink_for};
@@ -89,7 +89,7 @@ impl Lanes {
                 stop: self.stop.clone(),
                 topic: topic.clone(),
                 partition,
-                counters: self.flow.counters(partition),
+                counters: self.flow.counters(flow::Lane::of_first_source(partition)),
             };
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             tasks.spawn(lane.run(requests));
@@ -181,7 +181,8 @@ impl Lane {
     ) -> Result<Made, BrokerError> {
         loop {
             let (done, result) = oneshot::channel();
-            self.core.pool.push(self.flow.id(), move || {
+            let (flow, waits) = (self.flow.id(), self.work.waits());
+            self.core.pool.push_that(flow, waits, move || {
                 let _ = done.send(pass.run());
             });
             // The threads are closed, or the pass panicked, which is in the log.
@@ -190,7 +191,7 @@ impl Lane {
                 Step::More(_) if self.is_stopping() => return Err(self.not_running(STOPPING)),
                 Step::More(more) => pass = more,
                 Step::Done(mut made) => {
-                    self.flow.works(self.partition);
+                    self.flow.works(flow::Lane::of_first_source(self.partition));
                     made.letters_to = letters;
                     return Ok(made);
                 }
@@ -205,7 +206,8 @@ impl Lane {
                 Step::Unable(reason) => {
                     self.counters.error();
                     self.flow.log().push("error", &reason);
-                    self.flow.waits(self.partition, reason.clone());
+                    self.flow
+                        .waits(flow::Lane::of_first_source(self.partition), reason.clone());
                     return Err(self.not_running(&format!("cannot run ({reason})")));
                 }
                 Step::Refused(error) => return Err(error),
@@ -214,7 +216,7 @@ impl Lane {
     }
 
     async fn make_dead_letter(&mut self) -> Result<(), BrokerError> {
-        let made = dead_letter::make_topic(&self.core, self.flow.name(), &self.topic);
+        let made = dead_letter::make_topic(&self.core, &self.flow);
         let made = tokio::select! {
             made = made => Some(made),
             // Whoever stops flows may be changing topics: then this waits for them, and they for this.

@@ -9,10 +9,11 @@ use weir_batch::frame::{OutputPartition, Target};
 use weir_batch::{Batch, BatchError, Codec, bitmap, set_base_offset};
 
 use crate::clock::now_ms;
+use crate::flow::calls::Fault;
 use crate::flow::collector::{Collector, Sink};
 use crate::flow::counters::PassStats;
 use crate::flow::policy::{FailuresInRow, Outcome, Rules, Verdict};
-use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, bisect, dead_letter};
+use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, Lane, bisect, dead_letter};
 use crate::ingest::RecordResults;
 use crate::ingest::made::{Made, Output, Step};
 use crate::ingest::results::Gathered;
@@ -108,7 +109,7 @@ impl IngestPass {
             Ok(chain) => chain,
             Err((plugin, error)) => return Step::Unable(format!("plugin {plugin} does not start: {error}")),
         };
-        chain.count_in(self.work.counters(self.partition));
+        chain.count_in(self.work.counters(Lane::of_first_source(self.partition)));
         let selects = chain.only_selects();
         self.kept.resize(bitmap::byte_len(batch.len()), 0);
         let rest = self.next..batch.len();
@@ -305,6 +306,12 @@ impl Bisect for Run<'_> {
                 pass.failures.worked();
                 self.pause_at(end).map(Ok)
             }
+            // Its producer may send the rest again, once the flow runs again.
+            Err(ChainError::Call {
+                plugin,
+                reason,
+                fault: Fault::Stopped,
+            }) => Err(self.give_up(start, plugin, &reason)),
             Err(ChainError::Call { plugin, reason, .. }) if pass.fails_too_long(began) => {
                 Err(self.give_up(start, plugin, &reason))
             }

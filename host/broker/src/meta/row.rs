@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FlowRevision, FlowSpec, Pause, PluginKind};
+use crate::PluginKind;
+use crate::meta::FlowRow;
 
 /// A topic.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -25,24 +26,6 @@ pub(crate) struct PluginRow {
     pub(crate) size: u64,
     pub(crate) created_ms: i64,
     pub(crate) imports: Vec<String>,
-}
-
-/// A flow.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct FlowRow {
-    pub(crate) id: u32,
-    /// Every plugin with its version.
-    pub(crate) spec: FlowSpec,
-    pub(crate) created_ms: i64,
-    /// The source topic that `start_offsets` were resolved for.
-    pub(crate) source_topic: u32,
-    /// Where each partition of the source that existed at creation begins. Later partitions begin at 0.
-    pub(crate) start_offsets: Vec<i64>,
-    /// Set while the flow stands still.
-    pub(crate) pause: Option<Pause>,
-    /// What it has run, oldest first; the last one is what it runs.
-    #[serde(default)]
-    pub(crate) revisions: Vec<FlowRevision>,
 }
 
 /// All of it, as read at start.

@@ -1,16 +1,23 @@
 //! Flows: what they do, when they stop, and that they do it exactly once.
 
+mod bounded;
 mod dry_runs;
 mod errors;
 mod exactly_once;
+mod fairness;
+mod http;
 mod lifecycle;
+mod limits;
 mod logs;
 mod metrics;
 mod partitions;
 mod policies;
 mod producers;
+mod schemas;
+mod sources;
 mod stateful;
 mod versions;
+mod windows;
 
 use weir_batch::Codec;
 use weir_broker::{Broker, ErrorKind, FlowSpec, Mode, Start};
@@ -189,7 +196,7 @@ async fn what_cannot_run_is_refused() {
         ),
         (
             FlowSpec {
-                from: "x".to_owned(),
+                from: vec!["x".to_owned()],
                 ..good()
             },
             ErrorKind::UnknownTopicOrPartition,

@@ -22,12 +22,32 @@ pub(super) struct Live {
     pub(super) calls: u64,
     pub(super) recycle_above_bytes: usize,
     call: Func,
+    /// `version` and `migrate`, of a plugin that knows of older state.
+    schema: Option<(Func, Func)>,
+}
+
+/// Which function of a guest is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// That of its world.
+    World,
+    /// `version` of its state.
+    Version,
+    /// `migrate`.
+    Migrate,
+}
+
+/// The functions of a guest that is configured.
+struct Functions {
+    call: Func,
+    schema: Option<(Func, Func)>,
 }
 
 impl Live {
-    /// Runs the world's function.
+    /// Runs one of its functions.
     pub(super) fn call<T>(
         &mut self,
+        which: Which,
         plugin: &Plugin,
         deadline_ms: u64,
         call: impl FnOnce(&Func, &mut Store<HostState>) -> wasmtime::Result<T>,
@@ -35,7 +55,15 @@ impl Live {
         self.calls += 1;
         self.store.set_epoch_deadline(Epoch::ticks(deadline_ms));
         let _running = plugin.inner.runtime.epoch.run();
-        call(&self.call, &mut self.store)
+        let function = match (which, self.schema) {
+            (Which::World, _) => self.call,
+            (Which::Version, Some((version, _))) => version,
+            (Which::Migrate, Some((_, migrate))) => migrate,
+            (Which::Version | Which::Migrate, None) => {
+                return Err(wasmtime::Error::msg("the plugin has no versions of its state"));
+            }
+        };
+        call(&function, &mut self.store)
     }
 }
 
@@ -45,7 +73,7 @@ impl Instance {
         let runtime = Arc::clone(&self.plugin.inner.runtime);
         let mut store = Store::new(
             &runtime.engine,
-            HostState::new(self.limits.clone(), Arc::clone(&self.log)),
+            HostState::new(self.limits.clone(), Arc::clone(&self.log), self.http.clone()),
         );
         store.limiter(|state| state);
         if self.plugin.inner.form == Form::Typed {
@@ -82,13 +110,14 @@ impl Instance {
         let headroom = self.limits.memory_bytes_max.saturating_sub(memory_bytes);
         Ok(Live {
             store,
-            call,
+            call: call.call,
+            schema: call.schema,
             calls: 0,
             recycle_above_bytes: memory_bytes + headroom / 2,
         })
     }
 
-    fn configure(&self, store: &mut Store<HostState>) -> wasmtime::Result<Result<Func, String>> {
+    fn configure(&self, store: &mut Store<HostState>) -> wasmtime::Result<Result<Functions, String>> {
         let inner = &self.plugin.inner;
         let instance = inner.pre.instantiate(&mut *store)?;
         let gone = || wasmtime::Error::msg("an export of the component is gone");
@@ -103,9 +132,18 @@ impl Instance {
                 .call(&mut *store, (config, &self.outputs))?,
         };
         match configured {
-            Ok(()) => Ok(Ok(instance.get_func(&mut *store, inner.call).ok_or_else(gone)?)),
-            Err(message) => Ok(Err(message)),
+            Ok(()) => {}
+            Err(message) => return Ok(Err(message)),
         }
+        let mut find = |index| instance.get_func(&mut *store, index).ok_or_else(gone);
+        let schema = match &inner.schema {
+            Some((version, migrate)) => Some((find(version)?, find(migrate)?)),
+            None => None,
+        };
+        Ok(Ok(Functions {
+            call: find(&inner.call)?,
+            schema,
+        }))
     }
 }
 

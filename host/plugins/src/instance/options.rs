@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Limits, LogSink, MetricsSink, NoLog};
+use crate::{HttpAccess, Limits, LogSink, MetricsSink, NoLog};
 
 /// What an instance is made with.
 #[derive(Clone)]
@@ -39,6 +39,7 @@ impl Default for InstanceOptions {
 pub struct Grants {
     pub(super) metrics: Option<Arc<dyn MetricsSink>>,
     pub(super) state: bool,
+    pub(super) http: Option<HttpAccess>,
 }
 
 impl Grants {
@@ -51,6 +52,13 @@ impl Grants {
     #[must_use]
     pub fn metrics(mut self, sink: Arc<dyn MetricsSink>) -> Self {
         self.metrics = Some(sink);
+        self
+    }
+
+    /// Outbound HTTP, as `access` has it.
+    #[must_use]
+    pub fn http(mut self, access: HttpAccess) -> Self {
+        self.http = Some(access);
         self
     }
 

@@ -119,14 +119,15 @@ impl Instance {
         batch: &BatchHeader,
         records: &[TypedRecord<'_>],
     ) -> Result<Vec<u8>, CallError> {
+        let count = batch.record_count as u32;
         if kind == Kind::Filter {
-            let kept = self.guest_call(batch.max_timestamp, |call, store| {
+            let kept = self.guest_call(batch.max_timestamp, Some(count), |call, store| {
                 let call = call.typed::<(&[TypedRecord<'_>],), (Vec<bool>,)>(&*store)?;
                 Ok(call.call(store, (records,))?.0)
             })?;
             return pack_bitmap(&kept, records.len());
         }
-        let outcomes = self.guest_call(batch.max_timestamp, |call, store| {
+        let outcomes = self.guest_call(batch.max_timestamp, Some(count), |call, store| {
             let call = call.typed::<(&[TypedRecord<'_>],), (Vec<Outcome>,)>(&*store)?;
             Ok(call.call(store, (records,))?.0)
         })?;

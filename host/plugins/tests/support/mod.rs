@@ -1,6 +1,8 @@
 //! What the tests of the runtime share: batches, hostile components as text, a log that remembers.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod server;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -13,6 +13,7 @@ pub(super) fn dry_run(found: broker::DryRun) -> wire::DryRun {
             .differences
             .into_iter()
             .map(|difference| wire::Difference {
+                topic: difference.topic,
                 partition: difference.partition,
                 offset: difference.offset,
                 running: difference.running,
@@ -36,6 +37,7 @@ fn trial(trial: broker::Trial) -> wire::Trial {
             .failures
             .into_iter()
             .map(|failure| wire::DryRunFailure {
+                topic: failure.topic,
                 partition: failure.partition,
                 offset: failure.offset,
                 plugin: failure.plugin,

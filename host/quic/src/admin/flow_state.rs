@@ -5,6 +5,7 @@ use weir_protocol as wire;
 
 pub(super) fn query(query: wire::FlowStateQuery) -> broker::FlowStateQuery {
     broker::FlowStateQuery {
+        topic: query.topic,
         partition: query.partition,
         plugin: query.plugin,
         prefix: query.prefix,
@@ -33,9 +34,16 @@ pub(super) fn page(page: broker::FlowStatePage) -> wire::FlowStatePage {
         rows: totals.rows,
         bytes: totals.bytes,
     });
+    let schemas = page.schemas.into_iter().map(|schema| wire::FlowStateSchema {
+        partition: schema.partition,
+        plugin: schema.plugin,
+        version: schema.version,
+        migrating_to: schema.migrating_to,
+    });
     wire::FlowStatePage {
         rows: rows.collect(),
         more: page.more,
         totals: totals.collect(),
+        schemas: schemas.collect(),
     }
 }

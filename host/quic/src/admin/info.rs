@@ -69,7 +69,37 @@ pub(super) fn plugin(plugin: broker::PluginInfo) -> wire::PluginInfo {
     }
 }
 
-fn unknown(what: &dyn std::fmt::Debug) -> BrokerError {
+fn flow_limits(limits: wire::FlowLimits) -> broker::FlowLimits {
+    broker::FlowLimits {
+        call_ms: limits.call_ms,
+        record_us: limits.record_us,
+        memory_bytes: limits.memory_bytes,
+        output_bytes: limits.output_bytes,
+        record_output_bytes: limits.record_output_bytes,
+        output_records: limits.output_records,
+        record_output_records: limits.record_output_records,
+        log_bytes_per_s: limits.log_bytes_per_s,
+        log_lines_per_s: limits.log_lines_per_s,
+        state_bytes: limits.state_bytes,
+    }
+}
+
+fn wire_flow_limits(limits: &broker::FlowLimits) -> wire::FlowLimits {
+    wire::FlowLimits {
+        call_ms: limits.call_ms,
+        record_us: limits.record_us,
+        memory_bytes: limits.memory_bytes,
+        output_bytes: limits.output_bytes,
+        record_output_bytes: limits.record_output_bytes,
+        output_records: limits.output_records,
+        record_output_records: limits.record_output_records,
+        log_bytes_per_s: limits.log_bytes_per_s,
+        log_lines_per_s: limits.log_lines_per_s,
+        state_bytes: limits.state_bytes,
+    }
+}
+
+pub(super) fn unknown(what: &dyn std::fmt::Debug) -> BrokerError {
     BrokerError::new(
         ErrorKind::InvalidFlow,
         format!("this broker does not know {what:?}"),
@@ -126,6 +156,8 @@ pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, Broker
         on_error,
         mode,
         partition_by,
+        allow_http: spec.allow_http,
+        limits: flow_limits(spec.limits),
     })
 }
 
@@ -146,6 +178,8 @@ fn wire_flow_spec(spec: broker::FlowSpec) -> wire::FlowSpec {
             broker::Mode::Stream => wire::FlowMode::Stream,
             broker::Mode::Ingest => wire::FlowMode::Ingest,
         },
+        allow_http: spec.allow_http,
+        limits: wire_flow_limits(&spec.limits),
         partition_by: match spec.partition_by {
             broker::PartitionBy::Key => wire::PartitionBy::Key,
             broker::PartitionBy::Source => wire::PartitionBy::Source,
@@ -158,6 +192,9 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
         broker::FlowStatus::Starting => (wire::FlowState::Starting, None),
         broker::FlowStatus::Running => (wire::FlowState::Running, None),
         broker::FlowStatus::Waiting { reason } => (wire::FlowState::Waiting { reason }, None),
+        broker::FlowStatus::Paused(pause) if pause.finished => {
+            (wire::FlowState::Finished { reason: pause.reason }, None)
+        }
         broker::FlowStatus::Paused(pause) => (
             wire::FlowState::Paused { reason: pause.reason },
             pause.place.map(place),
@@ -165,6 +202,7 @@ pub(super) fn flow(flow: broker::FlowInfo) -> wire::FlowInfo {
     };
     wire::FlowInfo {
         spec: wire_flow_spec(flow.spec),
+        bounded: flow.bounded.map(super::bounded::bounded),
         state,
         stopped_at,
         id: flow.id,
@@ -242,6 +280,8 @@ fn flow_revision(revision: broker::FlowRevision) -> wire::FlowRevision {
         plugins: revision.plugins,
         config: revision.config,
         on_error: wire_on_error(revision.on_error),
+        allow_http: revision.allow_http,
+        limits: wire_flow_limits(&revision.limits),
         since_ms: since_1970(revision.since_ms),
         from: revision.from,
         back_to: revision.back_to,
@@ -255,6 +295,9 @@ pub(super) fn flow_change(change: wire::FlowChange) -> Result<broker::FlowChange
         set: change.set,
         unset: change.unset,
         on_error: change.on_error.map(on_error).transpose()?,
+        allow_http: change.allow_http,
+        limits: flow_limits(change.limits),
+        unset_limits: change.unset_limits,
     })
 }
 
@@ -271,9 +314,11 @@ fn place(place: broker::Place) -> wire::FlowPlace {
 
 fn flow_partition(partition: broker::FlowPartitionInfo) -> wire::FlowPartitionInfo {
     wire::FlowPartitionInfo {
+        source: partition.source,
         partition: partition.partition,
         cursor: partition.cursor,
         end: partition.end,
+        until: partition.until,
         lag: i64::try_from(partition.lag).unwrap_or(i64::MAX),
         records_in: partition.records_in,
         bytes_in: partition.bytes_in,

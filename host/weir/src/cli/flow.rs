@@ -1,5 +1,6 @@
 //! `weir flow`.
 
+mod bounded;
 mod change;
 mod describe;
 mod dry_run;
@@ -15,22 +16,27 @@ use weir_client::{
 
 use super::context::Context;
 use super::output::table;
-use super::{Failure, human_count, number, start};
+use super::{Failure, human_count, limit, number, start};
 use describe::describe;
 
 const EXAMPLES: &str = "\
 Examples:
   weir flow create keeper --plugin keep --from lines --to kept
+  weir flow create merge --plugin keep --from web --from mobile --to visits   # two sources, each from its earliest record on
   weir flow create clean --plugin lines-to-json --plugin json-filter@2 --from lines --to clean --set field=status
   weir flow create checked --mode ingest --plugin redact --to orders
   weir flow create ticks --plugin ticker --every 5s --to ticks
   weir flow create nightly --plugin fetch --cron '30 2 * * *' --to reports
+  weir flow create priced --plugin enrich --from orders --to priced --set url='https://prices.example/{key}' --allow-http prices.example
+  weir flow create large --plugin scripted --from lines --to out --limit memory=256MiB --limit call-time=5s
   weir flow describe keeper
   weir flow pause keeper && weir flow resume keeper
   weir flow dry-run keeper                          # what its newest versions would make of the last 1000 records
   weir flow upgrade keeper                          # every plugin at its newest version
   weir flow upgrade clean --plugin json-filter@1 --set field=code
   weir flow rollback clean
+  weir flow backfill clean --plugin json-filter@3 --to clean-anew   # what is there already, beside the running flow
+  weir flow replay clean                                            # its dead letters, once it can handle them
 
 A flow's outputs and its position are written as one: what it writes is there exactly once, whatever happens.
 A plugin that fails pauses its own flow; `weir flow describe` shows the reason, everything else goes on.
@@ -79,6 +85,15 @@ pub(super) enum Command {
         #[arg(long, value_name = "REVISION")]
         to: Option<u32>,
     },
+    /// Process what a flow's sources hold once more, up to an end, beside the running flow
+    ///
+    /// Makes a new flow with a position and state of its own, and the plugins, settings, policy and topics of the other one, or those
+    /// given.
+    #[command(after_help = bounded::BACKFILL_EXAMPLES)]
+    Backfill(bounded::Backfill),
+    /// Send a flow's dead letters, or some records that it has read, through its plugins once more
+    #[command(after_help = bounded::REPLAY_EXAMPLES)]
+    Replay(bounded::Replay),
     /// Show what the plugins of a flow remember
     State(state::Args),
     /// Delete a flow with what its plugins remember; what it wrote stays
@@ -95,9 +110,9 @@ pub(super) struct Create {
     /// A plugin, the newest version or NAME@VERSION; repeated, they run one after the other in one pass
     #[arg(long = "plugin", value_name = "NAME[@V]", required = true)]
     plugins: Vec<String>,
-    /// The topic it reads; none for an ingest flow, and for a producer
+    /// The topic it reads; repeated for several, which it reads side by side. None for an ingest flow, and for a producer
     #[arg(long, value_name = "TOPIC", conflicts_with_all = ["every", "cron"])]
-    from: Option<String>,
+    from: Vec<String>,
     /// Poll a producer so often: 500ms, 5s, 10m, 1h
     #[arg(long, value_name = "TIME", value_parser = schedule::every, conflicts_with = "cron")]
     every: Option<u64>,
@@ -115,6 +130,12 @@ pub(super) struct Create {
     /// When the plugins run
     #[arg(long, value_enum, default_value = "stream")]
     mode: Mode,
+    /// A host that its plugins may call over HTTP; may be repeated. HOST[:PORT] is HTTPS, http://HOST[:PORT] plain HTTP; *.NAME stands for
+    /// all hosts below a name
+    #[arg(long, value_name = "HOST")]
+    allow_http: Vec<String>,
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit::parse, help = limit::HELP)]
+    limits: Vec<limit::Limit>,
     /// What happens to a record that a plugin fails on
     #[arg(long, value_enum, default_value = "pause")]
     on_error: OnErrorArg,
@@ -167,24 +188,23 @@ impl Create {
     fn into_spec(self) -> Result<FlowSpec, Failure> {
         let every = self.every.map(FlowSchedule::EveryMs);
         let schedule = every.or(self.cron.map(FlowSchedule::Cron));
-        let from = match (self.mode, self.from) {
-            (Mode::Stream, None) if schedule.is_none() => {
-                return Err(Failure::new(
-                    "a flow between topics needs a topic to read, and a producer a schedule",
-                    "give a topic with --from, a schedule with --every or --cron, or make it an ingest flow with --mode ingest",
-                ));
-            }
-            (_, from) => from.unwrap_or_default(),
-        };
+        if matches!(self.mode, Mode::Stream) && self.from.is_empty() && schedule.is_none() {
+            return Err(Failure::new(
+                "a flow between topics needs a topic to read, and a producer a schedule",
+                "give a topic with --from, a schedule with --every or --cron, or make it an ingest flow with --mode ingest",
+            ));
+        }
         Ok(FlowSpec {
             name: self.name,
-            from,
+            from: self.from,
             schedule,
             plugins: self.plugins,
             to: self.to,
             config: self.config.into_iter().collect(),
             start: self.start,
             on_error: self.on_error.policy(),
+            allow_http: self.allow_http,
+            limits: limit::collect(self.limits),
             mode: match self.mode {
                 Mode::Stream => FlowMode::Stream,
                 Mode::Ingest => FlowMode::Ingest,
@@ -256,7 +276,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::DryRun(args) => {
             let name = args.change.name.clone();
             let found = admin
-                .dry_run_flow(name, args.change.into_change(), Some(args.records))
+                .dry_run_flow(name, args.change.into_change(), Some(args.records), args.call_out)
                 .await?;
             output.answer(&json!(found), || dry_run::show(&found))
         }
@@ -265,6 +285,16 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let before = last_revision(&admin.describe_flow(&name).await?);
             let flow = admin.rollback_flow(&name, to).await?;
             output.answer(&view(&flow), || change::changed(&flow, before))
+        }
+        Command::Backfill(args) => {
+            let of = args.flow.clone();
+            let flow = admin.backfill_flow(of, args.into_request()).await?;
+            output.answer(&view(&flow), || bounded::begun(&flow))
+        }
+        Command::Replay(args) => {
+            let of = args.flow.clone();
+            let flow = admin.replay_flow(of, args.into_request()).await?;
+            output.answer(&view(&flow), || bounded::begun(&flow))
         }
         Command::State(args) => state::run(args, &admin, output).await,
         Command::Delete { name } => {
@@ -285,6 +315,7 @@ fn state(flow: &FlowInfo) -> (&'static str, Option<&str>) {
         FlowState::Running => ("running", None),
         FlowState::Waiting { reason } => ("waiting", Some(reason)),
         FlowState::Paused { reason } => ("paused", Some(reason)),
+        FlowState::Finished { reason } => ("finished", Some(reason)),
         _ => ("unknown", None),
     }
 }
@@ -313,6 +344,7 @@ fn view(flow: &FlowInfo) -> Value {
     let mut view = json!(flow.spec);
     view["state"] = json!(state);
     view["reason"] = json!(reason);
+    view["bounded"] = json!(flow.bounded);
     view["stopped_at"] = json!(flow.stopped_at);
     view["created_ms"] = json!(flow.created_ms);
     view["revisions"] = json!(flow.revisions);
@@ -336,7 +368,7 @@ fn route(spec: &FlowSpec) -> String {
     let from = match (spec.mode, &spec.schedule) {
         (FlowMode::Ingest, _) => "producers",
         (_, Some(schedule)) => &schedule::text(schedule),
-        _ => &spec.from,
+        _ => &spec.from.join(", "),
     };
     format!(
         "{from} -> {} -> {}",

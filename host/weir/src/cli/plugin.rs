@@ -33,7 +33,7 @@ pub(super) enum Command {
     /// Build a guest crate into a component
     Build(build::Args),
     /// Run a plugin over lines, without a broker
-    Test(test::Args),
+    Test(Box<test::Args>),
     /// Upload a component, or a core module made with the guest SDK; it becomes the name's next version
     Upload(Upload),
     /// List the plugins with their versions
@@ -64,7 +64,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let command = match command {
         Command::New(args) => return new::run(&args, output),
         Command::Build(args) => return build::run(&args, output),
-        Command::Test(args) => return test::run(args, output).await,
+        Command::Test(args) => return test::run(*args, output).await,
         command => command,
     };
     let client = context.connect().await?;
@@ -93,13 +93,18 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::List => {
             let plugins = admin.list_plugins().await?;
             output.answer(&plugins, || {
-                let mut rows = vec![["PLUGIN", "KIND", "SIZE", "UPLOADED"].map(str::to_owned).to_vec()];
+                let mut rows = vec![
+                    ["PLUGIN", "KIND", "SIZE", "UPLOADED", "USES"]
+                        .map(str::to_owned)
+                        .to_vec(),
+                ];
                 rows.extend(plugins.iter().map(|plugin| {
                     vec![
                         format!("{}@{}", plugin.name, plugin.version),
                         kind(plugin.kind).to_owned(),
                         human_bytes(plugin.size),
                         uploaded(plugin),
+                        uses(plugin),
                     ]
                 }));
                 table(&rows)
@@ -150,6 +155,15 @@ fn kind(kind: PluginKind) -> &'static str {
 
 fn uploaded(plugin: &PluginInfo) -> String {
     start::rfc3339(i64::try_from(plugin.created_ms).unwrap_or(i64::MAX))
+}
+
+/// What it imports of the broker's own interfaces, by their short names.
+fn uses(plugin: &PluginInfo) -> String {
+    let imports = plugin.imports.iter().filter_map(|name| {
+        let (interface, _) = name.strip_prefix("weir:plugin/")?.split_once('@')?;
+        Some(interface)
+    });
+    imports.collect::<Vec<_>>().join(" ")
 }
 
 fn describe(plugin: &PluginInfo) -> String {

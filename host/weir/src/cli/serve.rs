@@ -26,6 +26,11 @@ A configuration file may say, among others:
   [tls]
   names = [\"broker.example\"]     # in addition to localhost and the host's name; or cert, key and ca: own PEM files
 
+  [plugins]
+  http_timeout_ms = 5000            # of one exchange of a plugin; also http_response_bytes_max, http_threads_max, http_ca, ...
+  [plugins.ceiling]
+  memory_bytes = 268435456          # what a flow's --limit memory may be at most; also call_ms, output_bytes, state_bytes, ...
+
 WEIR_LOG chooses what is logged to standard error, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_quic=debug.
 SIGTERM and SIGINT stop it: what is in flight is finished, within 5 seconds. A second signal ends it at once.";
 
@@ -72,11 +77,7 @@ impl Args {
             &mut config.runtime.limits.component_bytes_max,
             file.limits.plugin_bytes_max,
         );
-        set(&mut config.runtime.limits.deadline_ms, file.plugins.deadline_ms);
-        set(
-            &mut config.runtime.limits.memory_bytes_max,
-            file.plugins.memory_bytes_max,
-        );
+        file.plugins.apply(&mut config.runtime, &mut config.limits);
         Ok(config)
     }
 }

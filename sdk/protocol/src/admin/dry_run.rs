@@ -54,6 +54,8 @@ pub struct Trial {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DryRunFailure {
+    /// The source topic.
+    pub topic: String,
     /// The source partition.
     pub partition: u32,
     /// The record's offset.
@@ -72,6 +74,8 @@ pub struct DryRunFailure {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Difference {
+    /// The source topic.
+    pub topic: String,
     /// The source partition.
     pub partition: u32,
     /// The record's offset.

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Start;
-use crate::admin::{FlowCalls, FlowGuestInfo};
+use crate::admin::{FlowBounded, FlowCalls, FlowGuestInfo, FlowLimits};
 
 /// What a flow does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowSpec {
     /// Its name.
     pub name: String,
-    /// The topic it reads; empty for an ingest flow, which takes what producers send, and for a flow with a schedule.
-    #[serde(default)]
-    pub from: String,
+    /// The topics it reads, each for itself; empty for an ingest flow, which takes what producers send, and for a flow with a schedule.
+    /// A single name, as earlier releases send it, is read as well.
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub from: Vec<String>,
     /// When its producer is polled; none for a flow that reads a topic or guards one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<FlowSchedule>,
@@ -25,7 +26,7 @@ pub struct FlowSpec {
     /// Settings for the plugins.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
-    /// Where in the source topic it begins.
+    /// Where in each source it begins.
     #[serde(default)]
     pub start: Start,
     /// What happens when a plugin fails.
@@ -37,10 +38,17 @@ pub struct FlowSpec {
     /// To which partition of a topic a record goes for which no plugin chooses one.
     #[serde(default)]
     pub partition_by: PartitionBy,
+    /// The hosts that its plugins may call over HTTP: `HOST[:PORT]` for HTTPS, `http://HOST[:PORT]` for plain HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
+    /// What its plugins may take, where that is not the broker's default.
+    #[serde(default, skip_serializing_if = "FlowLimits::is_empty")]
+    pub limits: FlowLimits,
 }
 
 impl FlowSpec {
-    /// A flow `name` of `plugins` between topics, from the earliest record on, that pauses when a plugin fails.
+    /// A flow `name` of `plugins` between topics, from the earliest record on, that pauses when a plugin fails. Without a name for the
+    /// topic that it reads, it reads none.
     pub fn new(
         name: impl Into<String>,
         from: impl Into<String>,
@@ -49,7 +57,10 @@ impl FlowSpec {
     ) -> Self {
         Self {
             name: name.into(),
-            from: from.into(),
+            from: Some(from.into())
+                .filter(|topic| !topic.is_empty())
+                .into_iter()
+                .collect(),
             schedule: None,
             plugins: plugins.into_iter().map(Into::into).collect(),
             to: to.into_iter().map(Into::into).collect(),
@@ -58,8 +69,24 @@ impl FlowSpec {
             on_error: OnError::Pause,
             mode: FlowMode::Stream,
             partition_by: PartitionBy::Key,
+            allow_http: Vec::new(),
+            limits: FlowLimits::default(),
         }
     }
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Sources {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Sources::deserialize(deserializer)? {
+        Sources::One(topic) if topic.is_empty() => Vec::new(),
+        Sources::One(topic) => vec![topic],
+        Sources::Several(topics) => topics,
+    })
 }
 
 /// What to change about a flow. What is empty stays as it is; with nothing to change, every plugin goes to its newest version.
@@ -75,6 +102,15 @@ pub struct FlowChange {
     /// What happens when a plugin fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_error: Option<OnError>,
+    /// All hosts that the plugins may call over HTTP from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_http: Option<Vec<String>>,
+    /// Limits to set.
+    #[serde(skip_serializing_if = "FlowLimits::is_empty")]
+    pub limits: FlowLimits,
+    /// Limits to leave to the broker again, by [name](FlowLimits::NAMES).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unset_limits: Vec<String>,
 }
 
 /// What a flow ran from some moment on.
@@ -89,10 +125,16 @@ pub struct FlowRevision {
     pub config: BTreeMap<String, String>,
     /// What happens when a plugin fails.
     pub on_error: OnError,
+    /// The hosts that they may call over HTTP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
+    /// What they may take.
+    #[serde(skip_serializing_if = "FlowLimits::is_empty")]
+    pub limits: FlowLimits,
     /// When it took over, in milliseconds since 1970.
     pub since_ms: u64,
-    /// By source partition: the first offset that it processes.
-    pub from: Vec<i64>,
+    /// By source, in the order of [`FlowSpec::from`], then by partition: the first offset that it processes.
+    pub from: Vec<Vec<i64>>,
     /// The revision that it repeats, if it came about by going back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub back_to: Option<u32>,
@@ -156,6 +198,9 @@ pub enum FlowMode {
 pub struct FlowInfo {
     /// What it does, with the plugins' versions.
     pub spec: FlowSpec,
+    /// What it was made for, if it comes to an end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounded: Option<FlowBounded>,
     /// Whether it runs.
     pub state: FlowState,
     /// The record at which a plugin failed, if that is why it does not run.
@@ -176,7 +221,7 @@ pub struct FlowInfo {
     /// The topic of records that its plugins could not handle, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<String>,
-    /// The partitions of the source topic.
+    /// The partitions of its sources, or of the topic that an ingest flow guards.
     #[serde(default)]
     pub partitions: Vec<FlowPartitionInfo>,
     /// What its plugins have done and taken, by name; empty in a list.
@@ -236,6 +281,12 @@ pub enum FlowState {
         #[serde(default)]
         reason: String,
     },
+    /// It has done all that it was made for.
+    Finished {
+        /// What that came to.
+        #[serde(default)]
+        reason: String,
+    },
 }
 
 /// The record, or the batch, at which a flow stopped.
@@ -258,16 +309,21 @@ pub struct FlowPlace {
     pub sample: Option<String>,
 }
 
-/// How far a flow is in one partition of its source topic. The counts begin when the broker starts.
+/// How far a flow is in one partition of one of its sources. The counts begin when the broker starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FlowPartitionInfo {
+    /// The source's place in [`FlowSpec::from`]; 0 for an ingest flow.
+    pub source: u32,
     /// The partition.
     pub partition: u32,
     /// Offset of the next record to be read.
     pub cursor: i64,
-    /// Offset after the last committed record.
+    /// Offset after the last committed record, or where the flow ends if that is before it.
     pub end: i64,
+    /// Where a flow ends that comes to an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
     /// Records that wait: `end - cursor`.
     pub lag: i64,
     /// Records read.

@@ -8,6 +8,9 @@ use super::octets;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FlowStateQuery {
+    /// The source whose partitions are meant; none for the only one that the flow has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     /// Those of this source partition only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,
@@ -65,6 +68,21 @@ pub struct FlowStateTotals {
     pub bytes: u64,
 }
 
+/// Which version the rows of a plugin are of in one source partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowStateSchema {
+    /// The source partition.
+    pub partition: u32,
+    /// The plugin, as in [`FlowStateQuery::plugin`].
+    pub plugin: String,
+    /// The version; that before, while they are migrated.
+    pub version: u32,
+    /// The version to which they are migrated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrating_to: Option<u32>,
+}
+
 /// Some rows of a flow's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -75,4 +93,7 @@ pub struct FlowStatePage {
     pub more: bool,
     /// Of every source partition that was asked for.
     pub totals: Vec<FlowStateTotals>,
+    /// The versions that are stored; a plugin that is missing has version 0.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<FlowStateSchema>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FlowChange, FlowSpec, FlowStateQuery, Start};
+use crate::{FlowBackfill, FlowChange, FlowReplay, FlowSpec, FlowStateQuery, Start};
 
 /// One request, the first frame of a stream of its own. The answer is one
 /// [`AdminResponse`](crate::AdminResponse) or an error.
@@ -119,6 +119,9 @@ pub enum AdminRequest {
         /// How many records; `None` leaves it to the broker.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         records: Option<u32>,
+        /// Whether plugins that call out over HTTP may do so: what happens outside is real.
+        #[serde(default)]
+        call_out: bool,
     },
     /// Has a flow run what it ran before; its position and its state stay. Answer: `Flow`.
     RollbackFlow {
@@ -127,6 +130,22 @@ pub enum AdminRequest {
         /// The revision to go back to; `None` for the one before the last change.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<u32>,
+    },
+    /// Has a new flow process what a flow's sources hold once more, up to an end. Answer: `Flow`, the new one.
+    BackfillFlow {
+        /// The flow.
+        name: String,
+        /// From where to where, and with what.
+        #[serde(default)]
+        backfill: FlowBackfill,
+    },
+    /// Sends a flow's dead letters, or some records that it has read, through its plugins once more. Answer: `Flow`, the one that
+    /// does it.
+    ReplayFlow {
+        /// The flow.
+        name: String,
+        /// What to send.
+        replay: FlowReplay,
     },
     /// Answer: `Done`.
     DeleteFlow {

@@ -1,12 +1,18 @@
 //! Random numbers that are the same when records are processed again.
 
-/// Names the sequences of random numbers that the plugins of one flow draw in one source partition.
+use crate::flow::lane::Lane;
+
+/// Names the sequences of random numbers that the plugins of one flow draw in one lane.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seed(u64);
 
 impl Seed {
-    pub(crate) fn new(flow: u32, partition: u32) -> Self {
-        Self(u64::from(flow) << 32 | u64::from(partition))
+    pub(crate) fn new(flow: u32, lane: Lane) -> Self {
+        let of_partition = u64::from(flow) << 32 | u64::from(lane.partition);
+        match lane.source {
+            0 => Self(of_partition),
+            source => Self(mix(of_partition) ^ u64::from(source)),
+        }
     }
 
     /// The seed for the call of the plugin with index `stage` on the records from `offset` on.
@@ -35,11 +41,12 @@ mod tests {
     fn each_call_has_its_own_seed_and_has_it_again() {
         let mut seeds = BTreeSet::new();
         for flow in 0..5 {
-            for partition in 0..5 {
+            for (source, partition) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)] {
+                let lane = Lane { source, partition };
                 for offset in 0..5 {
                     for stage in 0..5 {
-                        let seed = Seed::new(flow, partition).of_call(offset, stage);
-                        assert_eq!(seed, Seed::new(flow, partition).of_call(offset, stage));
+                        let seed = Seed::new(flow, lane).of_call(offset, stage);
+                        assert_eq!(seed, Seed::new(flow, lane).of_call(offset, stage));
                         assert!(seeds.insert(seed));
                     }
                 }

@@ -17,6 +17,14 @@ struct Fake {
 }
 
 impl Guest for Fake {
+    fn state_version(&mut self) -> Result<u32, CallError> {
+        Ok(0)
+    }
+
+    fn migrate(&mut self, _: u32, _: Option<&[u8]>, _: i64) -> Result<Option<Vec<u8>>, CallError> {
+        Ok(None)
+    }
+
     fn stats(&self) -> Stats {
         Stats::default()
     }

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_runtime::{CallError, Grants, Instance, InstanceOptions, Plugin};
+use tokio::sync::watch;
+use weir_runtime::{CallError, Grants, HttpAccess, Instance, InstanceOptions, Limits, Plugin};
 
 use crate::clock::now_ms;
 use crate::core::Core;
-use crate::flow::FlowSpec;
 use crate::flow::log::{FlowLog, PluginLog};
 use crate::flow::metrics::{FlowMetrics, GuestMetrics};
 use crate::flow::plugin_config::plugin_config;
 use crate::flow::producing::timetable::Timetable;
 use crate::flow::supervisor::{load_plugin, plugin_rows};
+use crate::flow::{FlowSpec, http};
 use crate::{BrokerError, ErrorKind};
 
 /// A producer, loaded.
@@ -24,6 +25,8 @@ pub(crate) struct Producer {
     sinks: Vec<String>,
     log: Arc<FlowLog>,
     metrics: Arc<GuestMetrics>,
+    limits: Limits,
+    http: Option<HttpAccess>,
 }
 
 impl Producer {
@@ -33,6 +36,7 @@ impl Producer {
         spec: &FlowSpec,
         log: Arc<FlowLog>,
         metrics: Arc<FlowMetrics>,
+        stop: Option<watch::Receiver<bool>>,
     ) -> Result<(Self, Timetable, Instance), BrokerError> {
         let invalid = |message: String| BrokerError::new(ErrorKind::InvalidFlow, message);
         let rows = plugin_rows(core, spec)?;
@@ -54,6 +58,8 @@ impl Producer {
                 reference: reference.clone(),
                 plugin: load_plugin(&shared, reference, row)?,
                 config: plugin_config(&spec.config, name, &[name]),
+                limits: spec.limits.over(shared.runtime.limits()),
+                http: http::access(&shared, &spec, stop)?,
                 sinks: spec.to,
                 log,
                 metrics: metrics.guest(name),
@@ -71,10 +77,18 @@ impl Producer {
             config: self.config.clone(),
             outputs: self.sinks.clone(),
             log: Arc::new(PluginLog::new(Arc::clone(&self.log), &self.reference)),
-            limits: None,
+            limits: Some(self.limits.clone()),
         };
-        let grants = Grants::none().metrics(Arc::clone(&self.metrics) as _);
+        let mut grants = Grants::none().metrics(Arc::clone(&self.metrics) as _);
+        if let Some(http) = &self.http {
+            grants = grants.http(http.clone());
+        }
         self.plugin.instantiate_with(options, grants)
+    }
+
+    /// Whether a poll of it may wait for a host outside.
+    pub(super) fn waits(&self) -> bool {
+        self.http.is_some()
     }
 
     /// Where its instances are accounted for.

@@ -9,17 +9,18 @@
 use weir_log::PartitionId;
 
 use crate::flow::cursor;
+use crate::flow::lane::Lane;
 
 const VERSION: u8 = 1;
 
 /// The key of [`Progress`] and [`Applied`].
 pub(super) fn progress_key(flow: u32) -> Vec<u8> {
-    cursor::key(flow, 0)
+    cursor::key(flow, Lane::of_first_source(0))
 }
 
 /// The key of [`Pending`].
 pub(super) fn pending_key(flow: u32) -> Vec<u8> {
-    cursor::key(flow, 1)
+    cursor::key(flow, Lane::of_first_source(1))
 }
 
 /// How far a producer is. Written in the same entry as the page that it speaks of.

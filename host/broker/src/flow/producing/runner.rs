@@ -11,17 +11,21 @@ use crate::Topic;
 use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::backoff::Backoff;
+use crate::flow::calls::Fault;
 use crate::flow::producing::ledger::{Ledger, LedgerError};
 use crate::flow::producing::plugin::Producer;
 use crate::flow::producing::poll::{Pace, Poll, PollFailure, Polled};
 use crate::flow::producing::timetable::Timetable;
 use crate::flow::runner::gone_reason;
 use crate::flow::sinks::{shape, sink};
-use crate::flow::{Flow, Pause};
+use crate::flow::{Flow, Lane, Pause};
 use crate::topic::Durability;
 
-/// Where a producer waits, as the flow sees it: it has no source partitions.
-const LANE: u32 = 0;
+/// Where a producer waits, as the flow sees it: it has no source.
+const LANE: Lane = Lane {
+    source: 0,
+    partition: 0,
+};
 
 /// One producer flow, from its cursor on until it is stopped. One poll at a time; no guest code runs here, and nothing that
 /// blocks.
@@ -63,12 +67,7 @@ impl Runner {
                 Attempt::Retry(reason) => reason,
                 Attempt::Pause(reason) => {
                     flow.producing().error();
-                    return Some(Pause {
-                        reason,
-                        requested: false,
-                        since_ms: now_ms(),
-                        place: None,
-                    });
+                    return Some(Pause::because(reason));
                 }
             };
             flow.producing().error();
@@ -118,6 +117,10 @@ impl Runner {
                     due_ms = now_ms();
                     continue;
                 }
+                Err(PollFailure::Failed {
+                    fault: Fault::Stopped,
+                    ..
+                }) => return Attempt::Stopped,
                 Err(PollFailure::Failed { reason, .. }) => {
                     counters.failed();
                     self.failures += 1;
@@ -210,7 +213,8 @@ impl Runner {
             now_ms: at_ms,
         };
         let (reply, polled) = oneshot::channel();
-        self.core.pool.push(self.flow.id(), move || {
+        let (flow, waits) = (self.flow.id(), self.producer.waits());
+        self.core.pool.push_that(flow, waits, move || {
             // The runner may have gone: then nobody wants the page.
             let _ = reply.send(poll.run());
         });

@@ -1,4 +1,4 @@
-//! One attempt at running a flow over a source partition, from its cursor on.
+//! One attempt at running a flow over a lane, from its cursor on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,8 @@ pub(super) struct Drive<'a> {
     pub(super) policy: Policy,
     /// Set while outputs are spread as they were before a crash: then the sinks are looked at anew from here on.
     pub(super) reshaped_until: Option<i64>,
+    /// Where the flow ends, if it does.
+    pub(super) until: Option<i64>,
     /// Of a flow that keeps state: where the pass ended that a crash cut short.
     pub(super) repeat_until: Option<i64>,
     pub(super) state: Option<SharedState>,
@@ -55,6 +57,14 @@ impl Drive<'_> {
                 return self.runner.append_failed(error);
             }
             let end = *high_watermark.borrow_and_update();
+            let end = self.until.map_or(end, |until| until.min(end));
+            if ending.is_none()
+                && self
+                    .until
+                    .is_some_and(|until| committer.window().next_start() >= until)
+            {
+                ending = Some(Attempt::Finished);
+            }
             if ending.is_none() && pass.is_none() && committer.window().has_room() {
                 let from = committer.window().next_start();
                 if from < end
@@ -76,7 +86,7 @@ impl Drive<'_> {
             let waits = ending.is_none() && pass.is_none() && committer.window().has_room();
             if waits && committer.is_idle() {
                 // There is nothing to do: whatever it waited for is over.
-                self.runner.flow.works(self.runner.partition);
+                self.runner.flow.works(self.runner.lane);
             }
             tokio::select! {
                 biased;
@@ -98,7 +108,7 @@ impl Drive<'_> {
                 }
                 committed = committer.next_committed(self.counters), if !committer.is_idle() => {
                     match committed {
-                        Ok(()) => self.runner.flow.works(self.runner.partition),
+                        Ok(()) => self.runner.flow.works(self.runner.lane),
                         Err(error) => return self.runner.append_failed(error),
                     }
                 }
@@ -142,21 +152,26 @@ impl Drive<'_> {
         let pass = Pass {
             work: Arc::clone(&self.runner.work),
             source: self.source.clone(),
-            topic: self.runner.source.name().to_owned(),
+            flow: self.runner.flow.letters_of().to_owned(),
+            topic: self.runner.source.name().into(),
+            lane: self.runner.lane,
             from,
             bytes_max: limits.flow_pass_bytes_max,
             unpacked_bytes_max: limits.unpacked_batch_bytes_max,
             policy: self.policy,
             failures,
             collector,
-            seed: Seed::new(self.runner.flow.id(), self.runner.partition),
+            seed: Seed::new(self.runner.flow.id(), self.runner.lane),
             state: self.state.clone(),
             in_flight,
+            letters: self.runner.flow.reads_letters(),
+            limit: self.until,
             until: self.repeat_until.filter(|&until| from < until),
             stop: Arc::clone(&self.stop_pass),
         };
         let (reply, result) = oneshot::channel();
-        self.runner.core.pool.push(self.runner.flow.id(), move || {
+        let (flow, waits) = (self.runner.flow.id(), self.runner.work.waits());
+        self.runner.core.pool.push_that(flow, waits, move || {
             // The runner may have gone: then nobody wants the result.
             let _ = reply.send(pass.run());
         });

@@ -3,7 +3,7 @@
 use weir_log::{Durability, Entry, KvOp, KvRange, Log};
 
 use crate::BrokerError;
-use crate::flow::state::keys::{ROWS, TOTALS, flow_of_key, flow_rows, flow_totals};
+use crate::flow::state::keys::{ROWS, SCHEMAS, TOTALS, flow_of_key, flow_rows, flow_schemas, flow_totals};
 
 /// Rows that are removed in one entry, and bytes that are read to do so.
 const ROWS_MAX: usize = 1_000;
@@ -12,7 +12,7 @@ const BYTES_MAX: usize = 1 << 20;
 /// Removes all state of a flow, which must not run. Blocks.
 pub(crate) fn delete_state(log: &Log, flow: u32) -> Result<(), BrokerError> {
     for shard in 0..log.shards() {
-        for prefix in [flow_rows(flow), flow_totals(flow)] {
+        for prefix in [flow_rows(flow), flow_totals(flow), flow_schemas(flow)] {
             delete_below(log, shard, &prefix)?;
         }
     }
@@ -22,7 +22,12 @@ pub(crate) fn delete_state(log: &Log, flow: u32) -> Result<(), BrokerError> {
 /// Removes the state of all flows that are to be `forgotten`. Blocks; looks at one row of each flow.
 pub(crate) fn sweep_state(log: &Log, forgotten: impl Fn(u32) -> bool) -> Result<(), BrokerError> {
     for shard in 0..log.shards() {
-        for (prefix, of_flow) in [(ROWS, flow_rows as fn(u32) -> Vec<u8>), (TOTALS, flow_totals)] {
+        let of_flows = [
+            (ROWS, flow_rows as fn(u32) -> Vec<u8>),
+            (TOTALS, flow_totals),
+            (SCHEMAS, flow_schemas),
+        ];
+        for (prefix, of_flow) in of_flows {
             let mut after: Option<Vec<u8>> = None;
             loop {
                 let range = KvRange {
@@ -104,10 +109,12 @@ mod tests {
         };
         for flow in [1, 2, 10, 12] {
             let rows = (0..1_500).map(|n| [keys(flow).rows(), format!("p/{n}").into_bytes()].concat());
-            let puts = rows.chain([keys(flow).totals()]).map(|key| KvOp::Put {
-                key,
-                value: Vec::new(),
-            });
+            let puts = rows
+                .chain([keys(flow).totals(), keys(flow).schema("p")])
+                .map(|key| KvOp::Put {
+                    key,
+                    value: Vec::new(),
+                });
             let entry = Entry {
                 puts: puts.collect(),
                 ..Entry::default()
@@ -118,12 +125,13 @@ mod tests {
         let left = |flow: u32| -> usize {
             let shard = (flow % 2) as u16;
             let rows = log.kv_scan(shard, &flow_rows(flow)).unwrap().len();
-            rows + log.kv_scan(shard, &flow_totals(flow)).unwrap().len()
+            let schemas = log.kv_scan(shard, &flow_schemas(flow)).unwrap().len();
+            rows + log.kv_scan(shard, &flow_totals(flow)).unwrap().len() + schemas
         };
         sweep_state(&log, |flow| flow == 1 || flow == 10).unwrap();
-        assert_eq!([1, 2, 10, 12].map(left), [0, 1_501, 0, 1_501]);
+        assert_eq!([1, 2, 10, 12].map(left), [0, 1_502, 0, 1_502]);
         delete_state(&log, 2).unwrap();
-        assert_eq!([1, 2, 10, 12].map(left), [0, 0, 0, 1_501]);
+        assert_eq!([1, 2, 10, 12].map(left), [0, 0, 0, 1_502]);
         log.close();
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! state/FLOW/TOPIC/PARTITION/STAGE/KEY     a row: FLOW and TOPIC are ids, TOPIC and PARTITION the source's, KEY the plugin's bytes
 //! state-size/FLOW/TOPIC/PARTITION          what the rows of that partition come to
+//! state-schema/FLOW/TOPIC/PARTITION/STAGE  the version of a stage's rows
 //! ```
 //!
 //! The source topic is named by its id, so that a topic made anew under the name of a deleted one begins with no state.
@@ -11,6 +12,9 @@
 pub(crate) const ROWS: &str = "state/";
 /// The prefix of all totals.
 pub(crate) const TOTALS: &str = "state-size/";
+
+/// The prefix of all versions.
+pub(crate) const SCHEMAS: &str = "state-schema/";
 
 /// The keys of one flow's state in one source partition.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +46,16 @@ impl StateKeys {
         } = self;
         format!("{TOTALS}{flow}/{topic}/{partition}").into_bytes()
     }
+
+    /// The key of the version of a stage's rows.
+    pub(crate) fn schema(self, label: &str) -> Vec<u8> {
+        let Self {
+            flow,
+            topic,
+            partition,
+        } = self;
+        format!("{SCHEMAS}{flow}/{topic}/{partition}/{label}").into_bytes()
+    }
 }
 
 /// The prefix of one flow's rows.
@@ -52,6 +66,11 @@ pub(crate) fn flow_rows(flow: u32) -> Vec<u8> {
 /// The prefix of one flow's totals.
 pub(crate) fn flow_totals(flow: u32) -> Vec<u8> {
     format!("{TOTALS}{flow}/").into_bytes()
+}
+
+/// The prefix of the versions of one flow's rows.
+pub(crate) fn flow_schemas(flow: u32) -> Vec<u8> {
+    format!("{SCHEMAS}{flow}/").into_bytes()
 }
 
 /// The flow that a key below `prefix` belongs to.

@@ -3,6 +3,7 @@
 use weir_log::{KvRange, Log};
 
 use crate::BrokerError;
+use crate::flow::state::SchemaRow;
 use crate::flow::state::StateKeys;
 use crate::flow::state::row::Row;
 use crate::flow::state::totals::Totals;
@@ -17,6 +18,8 @@ const VALUE_BYTES_SHOWN: usize = 64 << 10;
 /// Which rows of a flow's state are wanted.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct FlowStateQuery {
+    /// The source whose partitions are meant; none for the only one that the flow has.
+    pub topic: Option<String>,
     /// Those of this source partition only.
     pub partition: Option<u32>,
     /// Those of this plugin only: its name without a version, and `NAME#2` for the second one of that name in the chain.
@@ -64,6 +67,19 @@ pub struct FlowStateTotals {
     pub bytes: u64,
 }
 
+/// Which version the rows of a plugin are of in one source partition. A plugin that does not say has version 0.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FlowStateSchema {
+    /// The source partition.
+    pub partition: u32,
+    /// The plugin, as in [`FlowStateQuery::plugin`].
+    pub plugin: String,
+    /// The version; that before, while they are migrated.
+    pub version: u32,
+    /// The version to which they are migrated.
+    pub migrating_to: Option<u32>,
+}
+
 /// Some rows of a flow's state.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct FlowStatePage {
@@ -73,6 +89,8 @@ pub struct FlowStatePage {
     pub more: bool,
     /// Of every source partition that was asked for.
     pub totals: Vec<FlowStateTotals>,
+    /// The versions that are stored: none of a plugin's that has none, or no rows.
+    pub schemas: Vec<FlowStateSchema>,
 }
 
 /// Whose state it is.
@@ -112,6 +130,7 @@ impl StateOwner {
                 bytes: totals.bytes,
             });
             for (stage, label) in self.labels.iter().enumerate() {
+                page.schemas.extend(schema(log, shard, keys, label)?);
                 let place = (partition, stage);
                 if page.more || begin.is_some_and(|begin| place < begin) {
                     continue;
@@ -150,6 +169,32 @@ impl StateOwner {
         }
         Ok(page)
     }
+}
+
+/// The version of a stage's rows, if one is stored.
+fn schema(
+    log: &Log,
+    shard: u16,
+    keys: StateKeys,
+    label: &str,
+) -> Result<Option<FlowStateSchema>, BrokerError> {
+    let stored = log
+        .kv_read(shard, &keys.schema(label))
+        .map_err(BrokerError::storage)?;
+    let Some(stored) = stored else {
+        return Ok(None);
+    };
+    let (version, migrating_to) = match SchemaRow::decode(&stored) {
+        Some(SchemaRow::At(version)) => (version, None),
+        Some(SchemaRow::Migrating { from, to, .. }) => (from, Some(to)),
+        None => return Err(unreadable("the version of the rows")),
+    };
+    Ok(Some(FlowStateSchema {
+        partition: keys.partition,
+        plugin: label.to_owned(),
+        version,
+        migrating_to,
+    }))
 }
 
 fn unreadable(what: &str) -> BrokerError {

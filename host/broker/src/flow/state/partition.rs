@@ -236,8 +236,8 @@ impl PartitionState {
             let wanted = self.totals.bytes;
             self.totals.exchange(key.len(), row.as_ref(), slot.row.as_ref());
             return Err(StateError::new(format!(
-                "the flow's state in this partition would have {wanted} bytes, and may have {}: have the plugin delete rows or \
-                 give them a time to live",
+                "the flow's state in this partition would have {wanted} bytes, and may have {} (limit state): have the plugin delete rows or \
+                 give them a time to live, or raise it with --limit state=SIZE",
                 self.bytes_max
             )));
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::meta::SourceRow;
 use crate::{FlowSpec, PluginKind};
 
 fn plugin_row(sha256: &str) -> PluginRow {
@@ -16,8 +17,12 @@ fn flow_row(name: &str) -> FlowRow {
         id: 0,
         spec: FlowSpec::new(name, "a", ["p@1"], ["b"]),
         created_ms: 5,
-        source_topic: 1,
-        start_offsets: vec![0, 7],
+        sources: vec![SourceRow {
+            topic: 1,
+            start: vec![0, 7],
+            end: Vec::new(),
+        }],
+        bounded: None,
         pause: None,
         revisions: Vec::new(),
     }

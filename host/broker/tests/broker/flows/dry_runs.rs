@@ -39,7 +39,7 @@ async fn differences_are_shown_record_by_record_and_nothing_is_stored() {
         broker.describe_flow("f").await.unwrap(),
     );
     let found = broker
-        .dry_run_flow("f", setting("value", "5"), 1000)
+        .dry_run_flow("f", setting("value", "5"), 1000, false)
         .await
         .unwrap();
     assert_eq!(
@@ -82,10 +82,16 @@ async fn differences_are_shown_record_by_record_and_nothing_is_stored() {
 #[tokio::test]
 async fn only_the_last_records_are_taken() {
     let broker = broker().await;
-    let found = broker.dry_run_flow("f", setting("value", "5"), 6).await.unwrap();
+    let found = broker
+        .dry_run_flow("f", setting("value", "5"), 6, false)
+        .await
+        .unwrap();
     assert_eq!((found.tried.records_in, found.tried.records_out["b"]), (6, 6));
     assert_eq!((found.same, found.different), (6, 0));
-    let same = broker.dry_run_flow("f", FlowChange::default(), 6).await.unwrap();
+    let same = broker
+        .dry_run_flow("f", FlowChange::default(), 6, false)
+        .await
+        .unwrap();
     assert_eq!(same.running, None, "there is no other version");
 }
 
@@ -95,7 +101,7 @@ async fn failures_are_found_each_with_its_record() {
     for misdeed in ["trap", "fail", "dead-letter", "retry"] {
         let mut spec = FlowSpec::new("g", "a", ["hostile"], ["b"]);
         spec.config = pairs(&[("do", misdeed), ("at", "7")]);
-        let found = broker.dry_run_new_flow(spec, 100).await.unwrap();
+        let found = broker.dry_run_new_flow(spec, 100, false).await.unwrap();
         assert_eq!(
             (found.tried.failed, found.tried.records_out["b"]),
             (2, 18),
@@ -109,7 +115,7 @@ async fn failures_are_found_each_with_its_record() {
     }
     let mut spec = FlowSpec::new("g", "a", ["hostile"], ["b"]);
     spec.config = pairs(&[("do", "loop"), ("at", "1")]);
-    let found = broker.dry_run_new_flow(spec, 100).await.unwrap();
+    let found = broker.dry_run_new_flow(spec, 100, false).await.unwrap();
     assert!(
         found
             .tried
@@ -124,13 +130,13 @@ async fn failures_are_found_each_with_its_record() {
 async fn what_cannot_be_tried_is_refused() {
     let broker = broker().await;
     let error = broker
-        .dry_run_flow("f", setting("op", "no"), 1)
+        .dry_run_flow("f", setting("op", "no"), 1, false)
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidFlow);
     assert!(error.message.contains("does not start"), "{error}");
     let error = broker
-        .dry_run_flow("g", FlowChange::default(), 1)
+        .dry_run_flow("g", FlowChange::default(), 1, false)
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::UnknownFlow);
@@ -153,7 +159,10 @@ async fn a_version_that_passes_a_dry_run_and_fails_in_life_stops_its_flow_alone(
         plugins: vec!["form@2".to_owned()],
         ..FlowChange::default()
     };
-    let found = broker.dry_run_flow("g", change.clone(), 1000).await.unwrap();
+    let found = broker
+        .dry_run_flow("g", change.clone(), 1000, false)
+        .await
+        .unwrap();
     assert_eq!((found.tried.failed, found.different), (0, 0));
     broker.upgrade_flow("g", change).await.unwrap();
     produce(&broker, "a", 0, batch(&["{\"n\":50}", "later"])).await;

@@ -86,7 +86,7 @@ async fn a_flow_does_not_read_its_own_log() {
     let broker = with(2, TOPICS, &["hostile"]).await;
     broker.create_topic("f.log", 1, pairs(&[])).await.unwrap();
     let mut spec = flood("1");
-    spec.from = "f.log".to_owned();
+    spec.from = vec!["f.log".to_owned()];
     let error = broker.create_flow(spec).await.unwrap_err();
     assert!(error.message.contains("cycle"), "{error}");
 }

@@ -105,7 +105,7 @@ async fn on_ingest_the_producer_has_chosen() {
     let guard = FlowSpec {
         mode: Mode::Ingest,
         on_error: OnError::Pause,
-        from: String::new(),
+        from: Vec::new(),
         ..choosing(Some("2"))
     };
     broker.create_flow(guard).await.unwrap();

@@ -219,7 +219,7 @@ async fn a_plugin_that_does_nothing_but_fail_pauses_its_flow() {
 async fn a_flow_cannot_feed_on_its_own_dead_letters() {
     let broker = with(1, &[("b", 1), ("f.dead-letter", 1)], &["hostile"]).await;
     let mut spec = spec("fail", OnError::DeadLetter);
-    spec.from = "f.dead-letter".to_owned();
+    spec.from = vec!["f.dead-letter".to_owned()];
     let error = broker.create_flow(spec).await.unwrap_err();
     assert!(error.message.contains("cycle"), "{error}");
     broker.shutdown().await;

@@ -427,7 +427,7 @@ async fn what_is_no_producer_flow_is_refused_in_words() {
         ),
         (
             FlowSpec {
-                from: "a".to_owned(),
+                from: vec!["a".to_owned()],
                 ..good()
             },
             "not both",
@@ -442,7 +442,7 @@ async fn what_is_no_producer_flow_is_refused_in_words() {
         (
             FlowSpec {
                 schedule: None,
-                from: "a".to_owned(),
+                from: vec!["a".to_owned()],
                 ..good()
             },
             "is a producer, which reads no topic",

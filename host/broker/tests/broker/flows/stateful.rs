@@ -314,6 +314,7 @@ async fn state_is_shown_page_by_page() {
     }
 
     let one = FlowStateQuery {
+        topic: None,
         partition: Some(1),
         plugin: Some("count-by-key".to_owned()),
         prefix: b"count/key-1".to_vec(),

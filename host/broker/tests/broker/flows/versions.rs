@@ -38,7 +38,7 @@ fn to_version(version: u32) -> FlowChange {
         plugins: vec![format!("form@{version}")],
         set,
         unset,
-        on_error: None,
+        ..FlowChange::default()
     }
 }
 
@@ -58,7 +58,7 @@ async fn an_upgrade_takes_over_at_the_cursor_and_a_rollback_gives_back_there() {
     assert_eq!(info.spec.plugins, ["form@2"]);
     assert_eq!(info.revisions.len(), 2);
     assert_eq!(
-        (info.revisions[1].number, info.revisions[1].from.as_slice()),
+        (info.revisions[1].number, info.revisions[1].from[0].as_slice()),
         (2, &[5, 3][..])
     );
     numbers(&broker, 0, 5..7).await;
@@ -66,7 +66,7 @@ async fn an_upgrade_takes_over_at_the_cursor_and_a_rollback_gives_back_there() {
     let info = broker.rollback_flow("f", None).await.unwrap();
     assert_eq!(info.spec.plugins, ["form@1"]);
     assert_eq!(info.revisions[2].back_to, Some(1));
-    assert_eq!(info.revisions[2].from, [7, 3]);
+    assert_eq!(info.revisions[2].from, [[7, 3]]);
     numbers(&broker, 0, 7..8).await;
     wait_for_records(&broker, "b", 11).await;
     assert_eq!(
@@ -194,7 +194,7 @@ async fn under_load_every_record_is_processed_by_one_version() {
             loop {
                 let info = broker.describe_flow("f").await.unwrap();
                 let passed = |(p, from): (&weir_broker::FlowPartitionInfo, &i64)| p.cursor > *from;
-                if info.partitions.iter().zip(&revision.from).any(passed) {
+                if info.partitions.iter().zip(&revision.from[0]).any(passed) {
                     return info.partitions;
                 }
                 tokio::task::yield_now().await;
@@ -213,7 +213,7 @@ async fn under_load_every_record_is_processed_by_one_version() {
                 let of = revisions
                     .iter()
                     .rev()
-                    .find(|revision| revision.from[partition] <= i64::from(n));
+                    .find(|revision| revision.from[0][partition] <= i64::from(n));
                 match of.unwrap().plugins[0].as_str() {
                     "form@1" => n.to_string(),
                     _ => format!("{{\"n\":{n}}}"),

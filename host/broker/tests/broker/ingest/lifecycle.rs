@@ -124,7 +124,7 @@ async fn what_cannot_guard_is_refused_in_words() {
     let ingest = |name: &str, topic: &str| FlowSpec::ingest(name, ["json-filter"], topic);
     let stream = |name: &str, from: &str, to: &str| FlowSpec::new(name, from, ["json-filter"], [to]);
     let mut odd = ingest("g", "a");
-    odd.from = "b".to_owned();
+    odd.from = vec!["b".to_owned()];
     refused(odd, "no source").await;
     let mut odd = ingest("g", "a");
     odd.to.push("b".to_owned());

@@ -1,8 +1,8 @@
 //! `weir flow upgrade` and `rollback`: what to change, and what was changed.
 
-use weir_client::{FlowChange, FlowInfo, FlowRevision};
+use weir_client::{FlowChange, FlowInfo, FlowRevision, FlowSpec};
 
-use super::{OnErrorArg, number, on_error, table};
+use super::{OnErrorArg, limit, number, on_error, table};
 
 /// What to change about a flow.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,17 @@ pub(in crate::cli) struct Upgrade {
     /// A setting to take away; may be repeated
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
+    /// A host that the plugins may call over HTTP, in place of all those of before; may be repeated
+    #[arg(long, value_name = "HOST", conflicts_with = "no_http")]
+    allow_http: Vec<String>,
+    /// The plugins may call no host any more
+    #[arg(long)]
+    no_http: bool,
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit::parse, help = limit::HELP)]
+    limits: Vec<limit::Limit>,
+    /// A limit to leave to the broker again; may be repeated
+    #[arg(long = "unset-limit", value_name = "NAME", value_parser = limit::name)]
+    unset_limits: Vec<String>,
     /// What happens to a record that the plugins fail on
     #[arg(long, value_enum)]
     on_error: Option<OnErrorArg>,
@@ -31,6 +42,9 @@ impl Upgrade {
             set: self.set.into_iter().collect(),
             unset: self.unset,
             on_error: self.on_error.map(OnErrorArg::policy),
+            allow_http: (self.no_http || !self.allow_http.is_empty()).then_some(self.allow_http),
+            limits: limit::collect(self.limits),
+            unset_limits: self.unset_limits,
         }
     }
 }
@@ -44,19 +58,34 @@ pub(super) fn changed(flow: &FlowInfo, before: Option<u32>) -> String {
     if before == Some(revision.number) {
         return format!("{name} runs exactly that already: revision {}", revision.number);
     }
-    format!("{name} is at {}", line(revision))
+    format!("{name} is at {}", line(&flow.spec, revision))
 }
 
-fn line(revision: &FlowRevision) -> String {
+fn line(spec: &FlowSpec, revision: &FlowRevision) -> String {
     let mut text = format!("revision {}: {}", revision.number, revision.plugins.join(" -> "));
     if let Some(back_to) = revision.back_to {
         text.push_str(&format!(" (back to revision {back_to})"));
     }
-    if !revision.from.is_empty() {
-        let offsets: Vec<String> = revision.from.iter().map(i64::to_string).collect();
-        text.push_str(&format!(", from offset {} on", offsets.join(", ")));
+    if revision.from.iter().any(|offsets| !offsets.is_empty()) {
+        text.push_str(&format!(
+            ", from offset {} on",
+            from_offsets(spec, revision, ", ")
+        ));
     }
     text
+}
+
+/// The offsets that a revision begins at, by partition; with the topics if there are several.
+fn from_offsets(spec: &FlowSpec, revision: &FlowRevision, between: &str) -> String {
+    let offsets = revision.from.iter().enumerate().map(|(source, offsets)| {
+        let offsets: Vec<String> = offsets.iter().map(i64::to_string).collect();
+        let offsets = offsets.join(between);
+        match spec.from.get(source) {
+            Some(topic) if revision.from.len() > 1 => format!("{topic}: {offsets}"),
+            _ => offsets,
+        }
+    });
+    offsets.collect::<Vec<_>>().join("; ")
 }
 
 /// The revisions, for `describe`; nothing if there was only ever one.
@@ -76,13 +105,12 @@ pub(super) fn revisions(flow: &FlowInfo) -> Option<String> {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
-        let from: Vec<String> = revision.from.iter().map(i64::to_string).collect();
         vec![
             number,
             revision.plugins.join(" -> "),
             settings.join(" "),
             on_error(revision.on_error).to_owned(),
-            from.join(" "),
+            from_offsets(&flow.spec, revision, " "),
         ]
     }));
     Some(table(&rows))

@@ -2,9 +2,9 @@
 
 mod metrics;
 
-use weir_client::{FlowInfo, PartitionBy};
+use weir_client::{FlowInfo, FlowPartitionInfo, PartitionBy};
 
-use super::{change, on_error, route, schedule, state, table, total};
+use super::{bounded, change, limit, on_error, route, schedule, state, table, total};
 
 /// All that there is to say of a flow.
 pub(super) fn describe(flow: &FlowInfo) -> String {
@@ -31,12 +31,25 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
             text.push_str(&format!("the record: {sample}\n"));
         }
     }
+    if let Some(bounded) = &flow.bounded {
+        text.push_str(&format!("comes to an end: {}\n", bounded::text(bounded)));
+    }
     text.push_str(&format!("route: {}\n", route(&flow.spec)));
     if let Some(schedule) = &flow.spec.schedule {
         text.push_str(&format!("schedule: {}\n", schedule::text(schedule)));
     }
     for (key, value) in &flow.spec.config {
         text.push_str(&format!("set: {key} = {value}\n"));
+    }
+    if !flow.spec.allow_http.is_empty() {
+        text.push_str(&format!(
+            "capabilities: http to {}\n",
+            flow.spec.allow_http.join(", ")
+        ));
+    }
+    let limits = limit::shown(&flow.spec.limits);
+    if !limits.is_empty() {
+        text.push_str(&format!("limits: {}\n", limits.join(", ")));
     }
     if flow.spec.schedule.is_none() {
         text.push_str(&format!("on error: {}\n", on_error(flow.spec.on_error)));
@@ -86,32 +99,45 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
 
 /// How far it is in each partition.
 fn partitions(flow: &FlowInfo) -> String {
-    let heading = [
-        "PARTITION",
-        "CURSOR",
-        "END",
-        "LAG",
-        "IN",
-        "OUT",
-        "DROPPED",
-        "FAILED",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    let mut rows = vec![heading];
+    let figures = ["CURSOR", "END", "LAG", "IN", "OUT", "DROPPED", "FAILED"];
+    let mut rows = vec![place_heading(flow)];
+    rows[0].extend(figures.map(str::to_owned));
     rows.extend(flow.partitions.iter().map(|p| {
-        [
-            i64::from(p.partition),
-            p.cursor,
-            p.end,
-            p.lag,
-            p.records_in.cast_signed(),
-            p.records_out.cast_signed(),
-            p.dropped.cast_signed(),
-            (p.skipped + p.dead_lettered + p.rejected).cast_signed(),
-        ]
-        .map(|number| number.to_string())
-        .to_vec()
+        let mut row = place(flow, p);
+        row.extend(
+            [
+                p.cursor,
+                p.end,
+                p.lag,
+                p.records_in.cast_signed(),
+                p.records_out.cast_signed(),
+                p.dropped.cast_signed(),
+                (p.skipped + p.dead_lettered + p.rejected).cast_signed(),
+            ]
+            .map(|number| number.to_string()),
+        );
+        row
     }));
     format!("\n{}", table(&rows))
+}
+
+/// The columns that [`place`] fills.
+fn place_heading(flow: &FlowInfo) -> Vec<String> {
+    let topic = (flow.spec.from.len() > 1).then_some("TOPIC");
+    topic
+        .into_iter()
+        .chain(["PARTITION"])
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The partition, with its topic if there are several.
+fn place(flow: &FlowInfo, partition: &FlowPartitionInfo) -> Vec<String> {
+    let topics = &flow.spec.from;
+    let topic = topics.get(partition.source as usize).filter(|_| topics.len() > 1);
+    topic
+        .cloned()
+        .into_iter()
+        .chain([partition.partition.to_string()])
+        .collect()
 }

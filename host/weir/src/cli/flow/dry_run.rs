@@ -11,9 +11,12 @@ use crate::cli::{human_bytes, human_count};
 pub(in crate::cli) struct DryRunArgs {
     #[command(flatten)]
     pub(super) change: Upgrade,
-    /// How many of the last records of its source to run, over all partitions
+    /// How many of the last records to run, in equal shares over all partitions of all its sources
     #[arg(short = 'n', long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) records: u32,
+    /// Let plugins that call out over HTTP do so, to the hosts that the flow is granted: what happens there is real
+    #[arg(long)]
+    pub(super) call_out: bool,
 }
 
 /// The findings, for people.
@@ -36,8 +39,8 @@ pub(super) fn show(found: &DryRun) -> String {
     }
     for difference in &found.differences {
         text.push_str(&format!(
-            "\npartition {} offset {}\n",
-            difference.partition, difference.offset
+            "\n{} partition {} offset {}\n",
+            difference.topic, difference.partition, difference.offset
         ));
         for (sign, outputs) in [('-', &difference.running), ('+', &difference.tried)] {
             for output in outputs {
@@ -53,8 +56,8 @@ pub(super) fn show(found: &DryRun) -> String {
             .map(|plugin| format!(" in {plugin}"))
             .unwrap_or_default();
         text.push_str(&format!(
-            "\npartition {} offset {} fails{plugin}: {}\n",
-            failure.partition, failure.offset, failure.reason
+            "\n{} partition {} offset {} fails{plugin}: {}\n",
+            failure.topic, failure.partition, failure.offset, failure.reason
         ));
         if let Some(sample) = &failure.sample {
             text.push_str(&format!("  the record: {sample}\n"));

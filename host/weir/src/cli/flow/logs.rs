@@ -31,6 +31,7 @@ struct Line {
     time_ms: i64,
     level: String,
     plugin: Option<String>,
+    topic: Option<String>,
     partition: Option<u32>,
     offset: Option<i64>,
     message: String,
@@ -43,7 +44,8 @@ impl Line {
             text.push_str(&format!(" {plugin}"));
         }
         if let (Some(partition), Some(offset)) = (self.partition, self.offset) {
-            text.push_str(&format!(" {partition}/{offset}"));
+            let topic = self.topic.as_ref().map(|topic| format!("{topic}/"));
+            text.push_str(&format!(" {}{partition}/{offset}", topic.unwrap_or_default()));
         }
         // Plugins' words must not pretend to be further lines, nor steer the terminal.
         let message: String = self

@@ -1,7 +1,7 @@
 //! `weir flow state`.
 
 use serde::Serialize;
-use weir_client::{Admin, FlowStateQuery, FlowStateRow, FlowStateTotals};
+use weir_client::{Admin, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals};
 
 use crate::cli::Failure;
 use crate::cli::consume::form::{Key, Value};
@@ -14,6 +14,9 @@ const SHOWN_MAX: usize = 60;
 pub(crate) struct Args {
     /// The flow
     name: String,
+    /// The source whose partitions are meant, of a flow that reads several
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
     /// Only what it keeps for this partition of its source
     #[arg(long, value_name = "N")]
     partition: Option<u32>,
@@ -34,10 +37,12 @@ struct State {
     rows: Vec<FlowStateRow>,
     more: bool,
     totals: Vec<FlowStateTotals>,
+    schemas: Vec<FlowStateSchema>,
 }
 
 pub(super) async fn run(args: Args, admin: &Admin, output: Output) -> Result<(), Failure> {
     let mut query = FlowStateQuery {
+        topic: args.topic,
         partition: args.partition,
         plugin: args.plugin,
         prefix: args.prefix.into_bytes(),
@@ -52,6 +57,7 @@ pub(super) async fn run(args: Args, admin: &Admin, output: Output) -> Result<(),
         state.rows.extend(page.rows);
         state.more = page.more;
         state.totals = page.totals;
+        state.schemas = page.schemas;
         if !page.more || query.rows_max == 0 || query.after.is_none() {
             break;
         }
@@ -66,6 +72,8 @@ struct View<'a> {
     /// Whether there may be further rows.
     more: bool,
     partitions: &'a [FlowStateTotals],
+    /// The versions of the rows; of a plugin that is not there it is 0.
+    versions: &'a [FlowStateSchema],
 }
 
 #[derive(Serialize)]
@@ -95,6 +103,7 @@ fn view<'a>(flow: &'a str, state: &'a State) -> View<'a> {
         rows: rows.collect(),
         more: state.more,
         partitions: &state.totals,
+        versions: &state.schemas,
     }
 }
 
@@ -131,7 +140,35 @@ fn plain(state: &State) -> String {
         human_bytes(bytes),
         state.totals.len()
     ));
+    text.push_str(&versions(&state.schemas));
     text
+}
+
+/// A line for each version of a plugin's rows, with the partitions in which they are of it.
+fn versions(schemas: &[FlowStateSchema]) -> String {
+    let mut lines = String::new();
+    for (index, of) in schemas.iter().enumerate() {
+        let same = |other: &FlowStateSchema| {
+            other.plugin == of.plugin && (other.version, other.migrating_to) == (of.version, of.migrating_to)
+        };
+        if schemas[..index].iter().any(same) {
+            continue;
+        }
+        let places: Vec<String> = schemas[index..]
+            .iter()
+            .filter(|other| same(other))
+            .map(|other| other.partition.to_string())
+            .collect();
+        let (plugin, version) = (&of.plugin, of.version);
+        let to = of
+            .migrating_to
+            .map_or_else(String::new, |to| format!(", on the way to {to}"));
+        lines.push_str(&format!(
+            "{plugin}: state of version {version}{to} in partition {}\n",
+            places.join(", ")
+        ));
+    }
+    lines
 }
 
 /// Text without control characters, anything else in hexadecimal; the beginning of it.
@@ -193,6 +230,14 @@ mod tests {
                 rows: 3,
                 bytes: 1_500,
             }],
+            schemas: [(0, None), (1, Some(2)), (2, None)]
+                .map(|(partition, migrating_to)| FlowStateSchema {
+                    partition,
+                    plugin: "count".to_owned(),
+                    version: 1,
+                    migrating_to,
+                })
+                .to_vec(),
         };
         let text = plain(&state);
         assert!(text.contains("home"), "{text}");
@@ -201,7 +246,11 @@ mod tests {
             text.contains("3 rows, 1.50 kB in 1 partitions: there may be more"),
             "{text}"
         );
+        let versions = "count: state of version 1 in partition 0, 2\n\
+                        count: state of version 1, on the way to 2 in partition 1\n";
+        assert!(text.ends_with(versions), "{text}");
         let json = serde_json::to_value(view("f", &state)).unwrap();
+        assert_eq!(json["versions"][1]["migrating_to"], 2);
         assert_eq!(json["rows"][0]["key"], "home");
         assert_eq!(json["rows"][0]["value"], "17");
         assert_eq!(json["rows"][0]["expires_ms"], serde_json::Value::Null);

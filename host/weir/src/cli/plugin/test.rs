@@ -9,18 +9,19 @@ mod print;
 mod problem;
 mod producer;
 mod run;
+mod schema;
 mod state;
 mod summary;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Instant;
 
-use weir_runtime::{Kind, Limits, Plugin, Runtime, RuntimeConfig};
+use weir_runtime::{HttpAccess, Kind, Limits, Plugin, Runtime, RuntimeConfig};
 
 use super::read;
-use crate::cli::{Failure, Output, interrupted, number};
+use crate::cli::{Failure, Output, interrupted, limit, number};
 use guest::Guest;
 use input::Input;
 use print::Printer;
@@ -44,7 +45,8 @@ key or value that is not UTF-8 stands in base64 under key_base64 or value_base64
 Standard error is what is said about it: the plugin's log lines, each problem with the input's line and the reason, and a summary. With
 --summary FILE the summary is one JSON object in FILE instead, with the problems' list: for jq, and for scripts.
 
-Keyed state is in memory and gone at the end, unless --state FILE keeps it. What a failed call changed is forgotten.
+Keyed state is in memory and gone at the end, unless --state FILE keeps it. What a failed call changed is forgotten. State of another version
+than the plugin knows is migrated by it first, or refused.
 
 A producer is polled instead: what a poll gives is printed, with poll for line in JSON, and standard error has the cursor after it. A poll that
 fails is followed by one from the same cursor.
@@ -96,6 +98,11 @@ pub(crate) struct Args {
     /// Memory that the plugin may have [default: the broker's, 64M]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<u64>,
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit::parse, help = limit::HELP)]
+    limits: Vec<limit::Limit>,
+    /// A host that the plugin may call over HTTP; may be repeated. HOST[:PORT] is HTTPS, http://HOST[:PORT] plain HTTP
+    #[arg(long, value_name = "HOST")]
+    allow_http: Vec<weir_runtime::HttpGrant>,
 }
 
 /// What a line of the input is.
@@ -130,8 +137,12 @@ fn memory(text: &str) -> Result<u64, String> {
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
     let wasm = read(&args.file)?;
-    let limits = limits(&args);
-    let (plugin, compile_ms) = load(&args.file, &wasm, &limits)?;
+    let limits = limits(&args)?;
+    let Loaded {
+        plugin,
+        compile_ms,
+        http,
+    } = load(&args, &wasm, &limits)?;
     check_outputs(&args, plugin.kind())?;
     if plugin.kind() == Kind::Producer {
         if args.state.is_some() {
@@ -140,7 +151,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
                 "leave out --state; what a producer has to remember is its --cursor",
             ));
         }
-        return producer::run(&args, &plugin, compile_ms, output).await;
+        return producer::run(&args, &plugin, http, compile_ms, output).await;
     }
     if args.polls.is_some() || args.cursor.is_some() {
         return Err(Failure::new(
@@ -156,7 +167,14 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
         Some(file) => TestState::load(file)?,
         None => TestState::default(),
     };
-    let guest = Guest::start(&plugin, config, args.outputs.clone(), args.repeat, state.clone())?;
+    let guest = Guest::start(
+        &plugin,
+        config,
+        args.outputs.clone(),
+        args.repeat,
+        state.clone(),
+        http,
+    )?;
     let input = Input::open(&args.input, args.input_format, args.key_separator.clone())?;
     let printer = Printer::new(&args, plugin.kind(), output);
 
@@ -213,7 +231,7 @@ async fn feed(mut input: Input, run: &mut Run) -> Result<(), End> {
     }
 }
 
-fn limits(args: &Args) -> Limits {
+fn limits(args: &Args) -> Result<Limits, Failure> {
     let mut limits = Limits::default();
     if let Some(deadline_ms) = args.deadline_ms {
         limits.deadline_ms = deadline_ms;
@@ -221,11 +239,28 @@ fn limits(args: &Args) -> Limits {
     if let Some(memory) = args.memory {
         limits.memory_bytes_max = usize::try_from(memory).unwrap_or(usize::MAX);
     }
-    limits
+    let own = limit::collect(args.limits.clone());
+    if own.state_bytes.is_some() {
+        return Err(Failure::new(
+            "a test keeps all of a plugin's state in memory, without a limit",
+            "leave out --limit state: it is for flows",
+        ));
+    }
+    limit::apply(&own, &mut limits);
+    Ok(limits)
+}
+
+/// A plugin, ready to be started.
+struct Loaded {
+    plugin: Plugin,
+    compile_ms: f64,
+    /// Its way to the hosts that it is granted.
+    http: Option<HttpAccess>,
 }
 
 /// The compiled plugin, and the milliseconds that took: nothing is cached.
-fn load(file: &Path, wasm: &[u8], limits: &Limits) -> Result<(Plugin, f64), Failure> {
+fn load(args: &Args, wasm: &[u8], limits: &Limits) -> Result<Loaded, Failure> {
+    let file = args.file.display();
     let runtime = Runtime::new(RuntimeConfig {
         limits: limits.clone(),
         ..RuntimeConfig::default()
@@ -239,8 +274,32 @@ fn load(file: &Path, wasm: &[u8], limits: &Limits) -> Result<(Plugin, f64), Fail
     let begun = Instant::now();
     let plugin = runtime
         .load(wasm)
-        .map_err(|error| Failure::from_message(&error.to_string()).context(file.display()))?;
-    Ok((plugin, begun.elapsed().as_secs_f64() * 1e3))
+        .map_err(|error| Failure::from_message(&error.to_string()).context(&file))?;
+    let compile_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let http = match (plugin.imports_http(), args.allow_http.is_empty()) {
+        (true, true) => {
+            return Err(Failure::new(
+                format!("{file} calls out over HTTP, and may call no host"),
+                "give each host that it is to reach with --allow-http HOST[:PORT], http://HOST for plain HTTP",
+            ));
+        }
+        (false, false) => {
+            return Err(Failure::new(
+                format!("{file} does not call out over HTTP"),
+                "leave out --allow-http",
+            ));
+        }
+        (false, true) => None,
+        (true, false) => {
+            let access = runtime.http(args.allow_http.clone());
+            Some(access.map_err(|error| Failure::from_message(&error.to_string()))?)
+        }
+    };
+    Ok(Loaded {
+        plugin,
+        compile_ms,
+        http,
+    })
 }
 
 fn check_outputs(args: &Args, kind: Kind) -> Result<(), Failure> {

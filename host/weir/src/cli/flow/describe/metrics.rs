@@ -2,6 +2,7 @@
 
 use weir_client::{FlowCalls, FlowFaults, FlowGuestInfo, FlowInfo};
 
+use super::place;
 use crate::cli::output::{human_bytes, table};
 
 /// Its calls, its plugins and their metrics; what there is nothing of is left out.
@@ -33,7 +34,7 @@ fn calls(flow: &FlowInfo) -> Vec<Vec<String>> {
     let partitions = flow
         .partitions
         .iter()
-        .map(|p| (p.partition.to_string(), &p.calls));
+        .map(|p| (place(flow, p).join(" "), &p.calls));
     let polls = flow.producing.iter().map(|p| ("polls".to_owned(), &p.calls));
     let row = |(place, calls): (String, &FlowCalls)| {
         vec![

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_runtime::{CallError, Grants, Instance, InstanceOptions, Kind, Plugin, Stats};
+use weir_runtime::{CallError, Grants, HttpAccess, Instance, InstanceOptions, Kind, Plugin, Stats};
 
 use super::log::CallLog;
 use super::metrics::{CallMetrics, Metrics};
+use super::schema;
 use super::state::TestState;
 use crate::cli::Failure;
 
@@ -45,18 +46,27 @@ impl Guest {
         outputs: Vec<String>,
         repeat: u32,
         state: TestState,
+        http: Option<HttpAccess>,
     ) -> Result<Self, Failure> {
         let log = Arc::new(CallLog::default());
         let mut options = InstanceOptions::new(Arc::clone(&log) as _);
         options.config = config;
         options.outputs.clone_from(&outputs);
         let metrics = Arc::new(CallMetrics::default());
-        let grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+        let mut grants = Grants::none().state().metrics(Arc::clone(&metrics) as _);
+        if let Some(http) = http {
+            grants = grants.http(http);
+        }
         let started = plugin.instantiate_with(options, grants);
         log.show();
         let mut instance = started.map_err(|error| start_failure(&error))?;
         metrics.keep();
         instance.set_state(Box::new(state.clone()));
+        let migrated = schema::migrate(&mut instance, &state);
+        // What is logged and counted meanwhile is no record's.
+        log.show();
+        metrics.forget();
+        migrated?;
         Ok(Self {
             instance,
             kind: plugin.kind(),

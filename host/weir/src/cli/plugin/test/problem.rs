@@ -54,15 +54,18 @@ impl ProblemKind {
     pub(super) fn of(error: &CallError) -> Self {
         match error {
             CallError::Trap { .. } => Self::Trap,
-            CallError::Deadline { .. } => Self::Deadline,
+            CallError::Deadline { .. } | CallError::RecordDeadline { .. } => Self::Deadline,
             CallError::Memory { .. } => Self::Memory,
             CallError::OutputTooLarge { .. }
+            | CallError::RecordOutputTooLarge { .. }
             | CallError::TooManyRecords { .. }
+            | CallError::TooManyRecordsInAll { .. }
             | CallError::OverBudget { .. }
             | CallError::CursorTooLarge { .. }
             | CallError::BadOutput { .. } => Self::Output,
-            CallError::Poll { .. } => Self::Fail,
+            CallError::Poll { .. } | CallError::Migrate { .. } => Self::Fail,
             CallError::Configure { .. }
+            | CallError::Stopped
             | CallError::Instantiate { .. }
             | CallError::NotGranted { .. }
             | CallError::State { .. }

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use weir_batch::frame::{Entry, Reader};
-use weir_runtime::{Budget, CallError, Instance, InstanceOptions, Page, Plugin};
+use weir_runtime::{Budget, CallError, Grants, HttpAccess, Instance, InstanceOptions, Page, Plugin};
 
 use super::guest::start_failure;
 use super::log::CallLog;
@@ -67,6 +67,7 @@ struct Polls {
 pub(super) async fn run(
     args: &Args,
     plugin: &Plugin,
+    http: Option<HttpAccess>,
     compile_ms: f64,
     output: Output,
 ) -> Result<(), Failure> {
@@ -74,7 +75,8 @@ pub(super) async fn run(
     let mut options = InstanceOptions::new(Arc::clone(&log) as _);
     options.config = args.settings.iter().cloned().collect();
     options.outputs.clone_from(&args.outputs);
-    let started = plugin.instantiate(options);
+    let grants = http.map_or_else(Grants::none, |http| Grants::none().http(http));
+    let started = plugin.instantiate_with(options, grants);
     log.show();
     let mut polls = Polls {
         instance: started.map_err(|error| start_failure(&error))?,

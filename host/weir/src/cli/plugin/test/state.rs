@@ -24,6 +24,8 @@ pub(super) struct TestState(Arc<Mutex<Rows>>);
 
 #[derive(Debug, Default)]
 struct Rows {
+    /// The version that the rows are of.
+    version: u32,
     rows: BTreeMap<Vec<u8>, Row>,
     bytes: usize,
     /// What was there before the call under way changed it, latest last.
@@ -69,6 +71,10 @@ impl TestState {
                     todo,
                 )
             };
+            if let Ok(of) = serde_json::from_slice::<VersionLine>(&line) {
+                rows.version = of.state_version;
+                continue;
+            }
             let record = JsonRecord::parse(&line).map_err(|error| bad(error.to_string()))?;
             let expiry: Expiry = serde_json::from_slice(&line).map_err(|error| bad(error.to_string()))?;
             let (Some(key), Some(value)) = (record.key(), record.value()) else {
@@ -93,6 +99,12 @@ impl TestState {
     pub(super) fn save(&self, file: &Path) -> Result<(), Failure> {
         let write = || {
             let mut out = io::BufWriter::new(std::fs::File::create(file)?);
+            let state_version = self.version();
+            // Of version 0 is what does not say.
+            if state_version > 0 {
+                serde_json::to_writer(&mut out, &VersionLine { state_version })?;
+                out.write_all(b"\n")?;
+            }
             for (key, row) in &self.rows().rows {
                 let object = Object {
                     key: Some(key.as_slice()).into(),
@@ -120,10 +132,22 @@ impl TestState {
     /// What the last call changed is as it was before.
     pub(super) fn forget(&self) {
         let mut rows = self.rows();
-        let Rows { rows, bytes, undo } = &mut *rows;
+        let Rows {
+            rows, bytes, undo, ..
+        } = &mut *rows;
         for (key, before) in undo.drain(..).rev() {
             replace(rows, bytes, key, before);
         }
+    }
+
+    /// The version that the rows are of.
+    pub(super) fn version(&self) -> u32 {
+        self.rows().version
+    }
+
+    /// The rows are of this version now.
+    pub(super) fn set_version(&self, version: u32) {
+        self.rows().version = version;
     }
 
     /// Rows that are there, those whose time is over too.
@@ -134,6 +158,13 @@ impl TestState {
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The line of a state file that says which version the rows are of.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct VersionLine {
+    state_version: u32,
 }
 
 impl Rows {
@@ -284,8 +315,10 @@ mod tests {
         assert_eq!(state.len(), 0);
         state.put(b"text", b"value", None).unwrap();
         state.put(&[0xff, 0], &[0xfe], Some(77)).unwrap();
+        state.set_version(3);
         state.save(&file).unwrap();
         let mut again = TestState::load(&file).unwrap();
+        assert_eq!((again.version(), again.len()), (3, 2));
         assert_eq!(again.get(b"text", 0).unwrap().unwrap(), b"value");
         assert_eq!(again.get(&[0xff, 0], 76).unwrap().unwrap(), [0xfe]);
         assert_eq!(again.get(&[0xff, 0], 77).unwrap(), None);
