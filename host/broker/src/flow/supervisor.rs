@@ -221,6 +221,15 @@ pub(super) async fn pause_flow(core: &Arc<Core>, flow: &Flow, pause: Pause) -> b
     stored.is_ok()
 }
 
+/// Waits until one of the topics changes; `false` if one of them is gone for good.
+async fn any_changed(states: &mut [watch::Receiver<Arc<TopicState>>]) -> bool {
+    if states.is_empty() {
+        return std::future::pending().await;
+    }
+    let changes = states.iter_mut().map(|state| Box::pin(state.changed()));
+    futures_util::future::select_all(changes).await.0.is_ok()
+}
+
 /// Tasks that end when a topic is deleted, with its name.
 pub(super) fn watch_deletions<'a>(topics: impl IntoIterator<Item = &'a Topic>) -> JoinSet<String> {
     let mut deleted = JoinSet::new();
