@@ -205,6 +205,24 @@ fn a_flipped_bit_costs_what_is_in_its_page() {
 }
 
 #[test]
+fn a_closed_segment_is_looked_at_as_well() {
+    let disk = killed();
+    open(&disk).close();
+    let (path, len) = active(&disk);
+    let mut random = Random(2);
+    let mut set_aside = 0;
+    for _ in 0..60 {
+        let damaged = disk.killed();
+        let at = random.below(len);
+        damaged.damage(&path, at, 1 << random.below(8));
+        let lost = check(&damaged, &format!("byte {at}"));
+        assert!(lost.records <= 8, "byte {at}: {lost:?}");
+        set_aside += aside(&damaged).len();
+    }
+    assert!(set_aside > 10, "{set_aside}");
+}
+
+#[test]
 fn a_page_of_zeros_costs_what_is_in_it() {
     let disk = killed();
     let (path, len) = active(&disk);

@@ -13,6 +13,9 @@ use crate::store_error::{StoreError, guarded};
 /// Opens a segment to be written to, repairing it if need be, and says whether that, or reading what its groups are, is
 /// impossible. `later` are the segments after it, `witness` the last group that was durable for sure.
 ///
+/// redb checks all pages of a file after a crash and none of a file that was closed, which is done here instead: what is
+/// appended next to a damaged row may fail for ever.
+///
 /// redb goes back to the commit before the last if the last one is not whole. That is right where a power cut tore it
 /// and wrong where it had been acknowledged, so it is let do so only if no group goes missing.
 pub(crate) fn is_damaged(
@@ -22,7 +25,15 @@ pub(crate) fn is_damaged(
     witness: u64,
 ) -> Result<bool, StoreError> {
     let file = segment.file();
-    let opened = match Wreck::open(shard.volume.open(&file.path())?)?.knows_last() {
+    let wreck = Wreck::open(shard.volume.open(&file.path())?)?;
+    if wreck.is_closed() && !wreck.is_whole()? {
+        tracing::error!(
+            file = file.path(),
+            "a segment has pages that are not what was written"
+        );
+        return Ok(true);
+    }
+    let opened = match wreck.knows_last() {
         true => file.open_writer_as_is(),
         false => Err(StoreError::corrupt("a commit slot of its header is damaged")),
     };

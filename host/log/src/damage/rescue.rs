@@ -7,7 +7,7 @@ use std::sync::Arc;
 use redb::Database;
 use weir_batch::iter_batches;
 
-use super::tree::Wreck;
+use super::tree::{DATA_TABLE, GROUPS_TABLE, Wreck};
 use super::{Loss, Rescued};
 use crate::PartitionId;
 use crate::chunk::{ROW_KEY_LEN, Row, RowKey, parse_row_key};
@@ -66,7 +66,7 @@ pub(crate) fn rescue(
 
     let mut whole = true;
     let mut groups: BTreeMap<u64, Descriptor> = BTreeMap::new();
-    whole &= wreck.rows("groups", size_of::<u64>(), &mut |key, value| {
+    whole &= wreck.rows(GROUPS_TABLE, size_of::<u64>(), &mut |key, value| {
         match (key.try_into(), Descriptor::decode(value)) {
             (Ok(number), Ok(descriptor)) => drop(groups.insert(u64::from_le_bytes(number), descriptor)),
             _ => whole = false,
@@ -112,7 +112,7 @@ fn copy(wreck: &Wreck, segment: &Segment) -> Result<Begins, StoreError> {
     let mut begins = Begins::new();
     let mut rows: Vec<(RowKey, Vec<u8>)> = Vec::new();
     let mut bytes = 0;
-    wreck.rows("data", ROW_KEY_LEN, &mut |key, value| {
+    wreck.rows(DATA_TABLE, ROW_KEY_LEN, &mut |key, value| {
         let Ok(key) = RowKey::try_from(key) else {
             return Ok(());
         };

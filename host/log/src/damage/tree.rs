@@ -13,9 +13,16 @@ use std::collections::HashSet;
 use redb::StorageBackend;
 use twox_hash::XxHash3_128;
 
-use crate::chunk::PAGE_BYTES;
+use crate::chunk::{PAGE_BYTES, ROW_KEY_LEN};
 use crate::store_error::StoreError;
 
+/// The tables of a segment.
+pub(super) const GROUPS_TABLE: &str = "groups";
+pub(super) const DATA_TABLE: &str = "data";
+
+/// Where the header's flags are, and the one of a file that was not closed.
+const FLAGS: usize = 9;
+const NEEDS_RECOVERY: u8 = 2;
 /// Where the two commit slots are in the header, and how long each is, its checksum included.
 const SLOTS: [usize; 2] = [64, 192];
 const SLOT_LEN: usize = 128;
@@ -55,6 +62,8 @@ pub(super) struct Wreck {
     commits: Vec<Option<Link>>,
     /// Both slots are what was written, so that the first commit is surely the last one there was.
     knows_last: bool,
+    /// The file was closed: redb trusts it, and will not look at its pages.
+    closed: bool,
 }
 
 /// Given a key and a value.
@@ -75,6 +84,7 @@ impl Wreck {
             file,
             len,
             knows_last: slots.len() == SLOTS.len(),
+            closed: header[FLAGS] & NEEDS_RECOVERY == 0,
             commits: slots.into_iter().map(|(_, tables)| tables).collect(),
         })
     }
@@ -82,6 +92,18 @@ impl Wreck {
     /// Whether both commit slots are what was written.
     pub(super) fn knows_last(&self) -> bool {
         self.knows_last
+    }
+
+    /// Whether redb would trust the file without looking at its pages.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether all rows of both tables are what was written.
+    pub(super) fn is_whole(&self) -> Result<bool, StoreError> {
+        let mut none = |_: &[u8], _: &[u8]| Ok(());
+        Ok(self.rows(GROUPS_TABLE, size_of::<u64>(), &mut none)?
+            && self.rows(DATA_TABLE, ROW_KEY_LEN, &mut none)?)
     }
 
     /// Gives `each` every row of a table with keys of `key_len` bytes that can be read, those of the last commit by
