@@ -96,10 +96,21 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
         start(),
         on_error,
         mode,
-        partition_by,
+        (partition_by, any::<bool>()),
     )
         .prop_map(
-            |(name, from, schedule, plugins, to, config, start, on_error, mode, partition_by)| FlowSpec {
+            |(
+                name,
+                from,
+                schedule,
+                plugins,
+                to,
+                config,
+                start,
+                on_error,
+                mode,
+                (partition_by, allow_cycle),
+            )| FlowSpec {
                 name,
                 from,
                 schedule,
@@ -110,6 +121,7 @@ fn flow_spec() -> impl Strategy<Value = FlowSpec> {
                 on_error,
                 mode,
                 partition_by,
+                allow_cycle,
                 allow_http: vec!["http://localhost:8080".to_owned()],
                 limits: FlowLimits {
                     memory_bytes: Some(1),

@@ -81,7 +81,7 @@ fn check_all(
         return Err(BrokerError::new(ErrorKind::LimitExceeded, message));
     }
     check_guards(&flows, &spec, letters_of)?;
-    if spec.mode == Mode::Stream && bounded.is_none() {
+    if spec.mode == Mode::Stream && bounded.is_none() && !spec.allow_cycle {
         check_cycles(&flows, &spec)?;
     }
     Ok(spec)
@@ -104,7 +104,7 @@ fn check_cycles(flows: &[Arc<Flow>], spec: &FlowSpec) -> Result<(), BrokerError>
         if let Some(path) = cycle(edges, from, &to) {
             let path = path.join(" -> ");
             return Err(invalid(format!(
-                "the flow would close a cycle in which records go round for ever: {path}"
+                "the flow would close a cycle in which records go round for ever: {path}; if its plugins let them out, ask for it (--allow-cycle)"
             )));
         }
     }

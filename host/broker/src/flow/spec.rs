@@ -35,6 +35,9 @@ pub struct FlowSpec {
     /// To which partition of a sink a record goes for which no plugin chooses one.
     #[serde(default)]
     pub partition_by: PartitionBy,
+    /// Whether it may close a cycle: its plugins see to it that no record goes round for ever.
+    #[serde(default)]
+    pub allow_cycle: bool,
     /// The hosts that its plugins may call over HTTP: `HOST[:PORT]` for HTTPS, `http://HOST[:PORT]` for plain HTTP, see
     /// [`HttpGrant`](weir_runtime::HttpGrant).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -121,6 +124,7 @@ impl FlowSpec {
             on_error: OnError::Pause,
             mode: Mode::Stream,
             partition_by: PartitionBy::Key,
+            allow_cycle: false,
             allow_http: Vec::new(),
             limits: FlowLimits::default(),
         }

@@ -164,6 +164,34 @@ async fn a_flow_begins_where_it_is_told_to_even_within_a_batch() {
 }
 
 #[tokio::test]
+async fn a_circle_that_was_asked_for_ends_where_its_plugins_let_records_out() {
+    let broker = with(1, &[("a", 1), ("b", 1)], &["identity", "dedup"]).await;
+    let there = FlowSpec::new("there", "a", ["identity"], ["b"]);
+    broker.create_flow(there).await.unwrap();
+    let mut back = FlowSpec::new("back", "b", ["dedup"], ["a"]);
+    back.config = pairs(&[("by", "value")]);
+    let refused = broker.create_flow(back.clone()).await.unwrap_err();
+    assert!(refused.message.contains("--allow-cycle"), "{refused}");
+    back.allow_cycle = true;
+    broker.create_flow(back.clone()).await.unwrap();
+    // Sent, then sent back, and known when it comes again.
+    produce(&broker, "a", 0, batch(&["x", "y"])).await;
+    wait_for_records(&broker, "b", 4).await;
+    crate::support::timely(async {
+        while broker.describe_flow("back").await.unwrap().partitions[0].lag > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(all_values(&broker, "a").await, ["x", "x", "y", "y"]);
+    assert_eq!(all_values(&broker, "b").await, ["x", "x", "y", "y"]);
+    // Others have to ask for themselves.
+    let other = FlowSpec::new("other", "b", ["identity"], ["a"]);
+    assert!(broker.create_flow(other).await.is_err());
+    broker.shutdown().await;
+}
+
+#[tokio::test]
 async fn flows_can_follow_one_another_but_not_in_a_circle() {
     let broker = with(1, &[("a", 1), ("b", 1), ("c", 1)], &["identity"]).await;
     let flow = |name: &str, from: &str, to: &str| FlowSpec::new(name, from, ["identity"], [to]);

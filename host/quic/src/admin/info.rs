@@ -156,6 +156,7 @@ pub(super) fn flow_spec(spec: wire::FlowSpec) -> Result<broker::FlowSpec, Broker
         on_error,
         mode,
         partition_by,
+        allow_cycle: spec.allow_cycle,
         allow_http: spec.allow_http,
         limits: flow_limits(spec.limits),
     })
@@ -180,6 +181,7 @@ fn wire_flow_spec(spec: broker::FlowSpec) -> wire::FlowSpec {
         },
         allow_http: spec.allow_http,
         limits: wire_flow_limits(&spec.limits),
+        allow_cycle: spec.allow_cycle,
         partition_by: match spec.partition_by {
             broker::PartitionBy::Key => wire::PartitionBy::Key,
             broker::PartitionBy::Source => wire::PartitionBy::Source,

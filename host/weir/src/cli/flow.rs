@@ -142,6 +142,9 @@ pub(super) struct Create {
     /// Which partition a record goes to, unless a plugin chooses one
     #[arg(long, value_enum, default_value = "key")]
     partition_by: PartitionByArg,
+    /// Let it write what leads back to what it reads; its plugins have to let records out
+    #[arg(long)]
+    allow_cycle: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -209,6 +212,7 @@ impl Create {
                 Mode::Stream => FlowMode::Stream,
                 Mode::Ingest => FlowMode::Ingest,
             },
+            allow_cycle: self.allow_cycle,
             partition_by: match self.partition_by {
                 PartitionByArg::Key => PartitionBy::Key,
                 PartitionByArg::Source => PartitionBy::Source,

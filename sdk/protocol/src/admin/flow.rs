@@ -38,6 +38,9 @@ pub struct FlowSpec {
     /// To which partition of a topic a record goes for which no plugin chooses one.
     #[serde(default)]
     pub partition_by: PartitionBy,
+    /// Whether it may close a cycle: its plugins see to it that no record goes round for ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_cycle: bool,
     /// The hosts that its plugins may call over HTTP: `HOST[:PORT]` for HTTPS, `http://HOST[:PORT]` for plain HTTP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_http: Vec<String>,
@@ -69,6 +72,7 @@ impl FlowSpec {
             on_error: OnError::Pause,
             mode: FlowMode::Stream,
             partition_by: PartitionBy::Key,
+            allow_cycle: false,
             allow_http: Vec::new(),
             limits: FlowLimits::default(),
         }

@@ -41,18 +41,19 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
     for (key, value) in &flow.spec.config {
         text.push_str(&format!("set: {key} = {value}\n"));
     }
-    if !flow.spec.allow_http.is_empty() {
-        text.push_str(&format!(
-            "capabilities: http to {}\n",
-            flow.spec.allow_http.join(", ")
-        ));
-    }
+    text.push_str(&match flow.spec.allow_http.as_slice() {
+        [] => "capabilities: none\n".to_owned(),
+        hosts => format!("capabilities: http to {}\n", hosts.join(", ")),
+    });
     let limits = limit::shown(&flow.spec.limits);
     if !limits.is_empty() {
         text.push_str(&format!("limits: {}\n", limits.join(", ")));
     }
     if flow.spec.schedule.is_none() {
         text.push_str(&format!("on error: {}\n", on_error(flow.spec.on_error)));
+    }
+    if flow.spec.allow_cycle {
+        text.push_str("may close a cycle\n");
     }
     if flow.spec.partition_by == PartitionBy::Source {
         text.push_str("partition by: source\n");
