@@ -72,8 +72,8 @@ pub use producer_id::ProducerId;
 pub use start::Start;
 pub use subscription::{Filtered, RecordFilter};
 pub use topic::{
-    Compression, Durability, MESSAGE_BYTES_MAX_DEFAULT, PartitionInfo, RETENTION_MS_DEFAULT, TimestampType,
-    Topic, TopicConfig, TopicInfo, TopicPartition,
+    Compression, DamagedOffsets, Durability, MESSAGE_BYTES_MAX_DEFAULT, PartitionInfo, RETENTION_MS_DEFAULT,
+    TimestampType, Topic, TopicConfig, TopicInfo, TopicPartition,
 };
 pub use weir_log::{Appended, Fetched, LogConfig};
 pub use weir_runtime::RuntimeConfig;

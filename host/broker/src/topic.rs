@@ -10,7 +10,7 @@ pub use config::{
 };
 pub use handle::Topic;
 pub(crate) use handle::{TopicState, log_durability};
-pub use info::{PartitionInfo, TopicInfo};
+pub use info::{DamagedOffsets, PartitionInfo, TopicInfo};
 pub use partition::TopicPartition;
 
 /// What of a topic's configuration is the log's.

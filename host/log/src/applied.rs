@@ -120,6 +120,27 @@ impl Applied {
         Ok(ends)
     }
 
+    /// Groups are lost: the next one is `number`.
+    pub(crate) fn skip_to(&mut self, number: u64) {
+        self.number = self.number.max(number.saturating_sub(1));
+        self.dirty.groups += 1;
+    }
+
+    /// A partition ends elsewhere than its last known batch.
+    pub(crate) fn move_end(&mut self, partition: &PartitionState, end: i64) {
+        partition.publish(end);
+        self.dirty.partitions.insert(partition.id);
+        self.dirty.groups += 1;
+    }
+
+    /// Forgets all producers, as if they had been silent for long.
+    pub(crate) fn forget_producers(&mut self) {
+        self.by_age.clear();
+        let forgotten = std::mem::take(&mut self.producers);
+        self.dirty.producers.extend(forgotten.into_keys());
+        self.dirty.groups += 1;
+    }
+
     /// A producer has sent so many records, and what is stored of them begins at that offset.
     fn note_producer(
         &mut self,

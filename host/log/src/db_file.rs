@@ -92,12 +92,30 @@ impl DbFile {
 
     /// Opens the file to be written to, repairing it if need be.
     pub(crate) fn open_writer(&self) -> Result<(), StoreError> {
+        self.open_writer_with(Builder::new())
+    }
+
+    /// The same, but a file whose last commit is not whole is refused, with [`StoreError::Corrupt`], and left as it is.
+    pub(crate) fn open_writer_as_is(&self) -> Result<(), StoreError> {
+        let mut builder = Builder::new();
+        builder.set_repair_callback(|session| {
+            // The share of its work that redb has done when it is about to go back to the commit before the last; a
+            // repair that need not do that has none in between.
+            if (0.1..0.5).contains(&session.progress()) {
+                session.abort();
+            }
+        });
+        self.open_writer_with(builder)
+    }
+
+    fn open_writer_with(&self, mut builder: Builder) -> Result<(), StoreError> {
         guarded(|| {
             let mut slot = self.slot_mut();
             // Two databases must never share a file.
             *slot = Slot::Closed;
             let (file, watch) = Watched::new(self.volume.open(&self.path())?);
-            *slot = Slot::Writer(database(self.caches.write_bytes, Boxed(Box::new(file)))?, watch);
+            builder.set_cache_size(self.caches.write_bytes);
+            *slot = Slot::Writer(builder.create_with_backend(Boxed(Box::new(file)))?, watch);
             Ok(())
         })
     }
@@ -200,6 +218,12 @@ impl DbFile {
             )
         };
         self.unlink(&old);
+    }
+
+    /// Goes on with the name `path`; the present file is left as it is.
+    pub(crate) fn leave(&self, path: String) {
+        *self.slot_mut() = Slot::Closed;
+        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
     }
 
     /// Removes the file. Reads that began before are done when this returns, later ones find it gone.

@@ -8,7 +8,10 @@ mod rewrite;
 mod seal;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
+
+pub(crate) use seal::ranges_in;
 
 use crate::LogConfig;
 use crate::housekeeper::Housekeeper;
@@ -35,6 +38,14 @@ fn pass(shard: &Shard) -> Result<(), StoreError> {
     // First what keeps the next start quick and rolling free of waiting.
     seal::seal(shard)?;
     shard.prepare_segment()?;
+    if shard.loss_settled.load(Ordering::Acquire) {
+        checkpoint::checkpoint(shard, || ManifestChange {
+            lost: Some(None),
+            ..ManifestChange::default()
+        })?;
+        *shard.lost() = None;
+        shard.loss_settled.store(false, Ordering::Release);
+    }
 
     retention::retain(shard)?;
     reclaim::count_dead(shard)?;

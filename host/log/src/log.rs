@@ -147,7 +147,7 @@ impl Log {
         if shard.is_closed() {
             return Err(AppendError::Closed.into());
         }
-        let state = shard.partitions.get_or_create(id);
+        let state = shard.ensure(id);
         *state.config() = config;
         Ok(Partition::new(state, shard.clone()))
     }
@@ -310,6 +310,28 @@ impl Log {
             Ok(Some(what)) => Err(LogError::Housekeeping { what }),
             Err(_) => Err(AppendError::Closed.into()),
         }
+    }
+
+    /// Shards whose key-value pairs may be older than their records, because a damaged segment had the newer ones. What
+    /// follows from a pair of theirs may be done twice or left out. They stay on this list, over restarts, until
+    /// [`forget_lost_state`](Self::forget_lost_state).
+    pub fn shards_with_lost_state(&self) -> Vec<u16> {
+        let lost = self.0.shards.iter().filter(|shard| shard.lost().is_some());
+        lost.map(|shard| shard.id).collect()
+    }
+
+    /// Takes note that the loss of state was dealt with: all partitions that there are were
+    /// [made sure of](Self::ensure_partition), and whoever relies on key-value pairs was told. Durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reclaim_now`](Self::reclaim_now); the shards may then be on the list again.
+    pub async fn forget_lost_state(&self) -> Result<(), LogError> {
+        let lost = self.0.shards.iter().filter(|shard| shard.lost().is_some());
+        for shard in lost {
+            shard.loss_settled.store(true, Ordering::Release);
+        }
+        self.reclaimed().await
     }
 
     /// Begins a new segment in every shard that has anything in its present one. For tests and tools.

@@ -10,7 +10,7 @@ use crate::partition_state::PartitionState;
 use crate::segment::{ReadFault, Selection};
 use crate::shard::Shard;
 use crate::store_error::StoreError;
-use crate::{LogError, PartitionConfig, PartitionId, PartitionStats, ReadError};
+use crate::{DamagedRange, LogError, PartitionConfig, PartitionId, PartitionStats, ReadError};
 
 /// Bytes read at once while looking for a time.
 const TIME_READ_BYTES: usize = 256 << 10;
@@ -81,6 +81,12 @@ impl Partition {
         }
     }
 
+    /// The stretches of offsets, from the log start on, whose records were lost with a damaged file. Reading there is
+    /// [`ReadError::Corrupt`], behind them it goes on.
+    pub fn damaged(&self) -> Vec<DamagedRange> {
+        self.state.damaged()
+    }
+
     /// Changes what is kept.
     pub fn configure(&self, config: PartitionConfig) {
         *self.state.config() = config;
@@ -121,6 +127,9 @@ impl Partition {
             }
             if let Some(fetched) = self.read_cached(offset, max_bytes) {
                 return Ok(fetched);
+            }
+            if let Some(lost) = self.state.damaged_at(offset) {
+                return Err(self.corrupt(offset, lost.to_string()));
             }
             let Some(range) = self.state.range_at(offset) else {
                 if self.bounds()? != (log_start, end) {

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use crate::descriptor::BatchOp;
 use crate::segment::Segment;
 use crate::tail::Tail;
-use crate::{PartitionConfig, PartitionId};
+use crate::{DamagedRange, PartitionConfig, PartitionId};
 
 /// What is known of a partition. The shard's writer (and, before it runs, recovery) changes the offsets and adds
 /// ranges; housekeeping takes ranges away.
@@ -19,6 +19,8 @@ pub(crate) struct PartitionState {
     end: AtomicI64,
     watch: Mutex<Option<watch::Sender<i64>>>,
     ranges: RwLock<Vec<Range>>,
+    /// Stretches that are lost, by offset.
+    damaged: RwLock<Vec<DamagedRange>>,
     pub(crate) tail: Tail,
     gone: AtomicBool,
 }
@@ -52,6 +54,7 @@ impl PartitionState {
             end: AtomicI64::new(end),
             watch: Mutex::new(Some(watch::Sender::new(end))),
             ranges: RwLock::default(),
+            damaged: RwLock::default(),
             tail: Tail::default(),
             gone: AtomicBool::new(false),
         }
@@ -142,6 +145,31 @@ impl PartitionState {
         let ranges = self.ranges();
         let found = ranges.partition_point(|range| range.end <= offset);
         ranges.get(found).filter(|range| range.base <= offset).cloned()
+    }
+
+    /// The stretches from the log start on that are lost, by offset.
+    pub(crate) fn damaged(&self) -> Vec<DamagedRange> {
+        let log_start = self.log_start();
+        let damaged = self.damaged.read().unwrap_or_else(PoisonError::into_inner);
+        damaged
+            .iter()
+            .filter(|range| range.to > log_start)
+            .cloned()
+            .collect()
+    }
+
+    /// Adds stretches that are lost.
+    pub(crate) fn note_damaged(&self, ranges: impl IntoIterator<Item = DamagedRange>) {
+        let mut damaged = self.damaged.write().unwrap_or_else(PoisonError::into_inner);
+        damaged.extend(ranges);
+        damaged.sort_unstable_by_key(|range| range.from);
+    }
+
+    /// The lost stretch that `offset` is in.
+    pub(crate) fn damaged_at(&self, offset: i64) -> Option<DamagedRange> {
+        let damaged = self.damaged.read().unwrap_or_else(PoisonError::into_inner);
+        let found = damaged.partition_point(|range| range.to <= offset);
+        damaged.get(found).filter(|range| range.from <= offset).cloned()
     }
 
     /// Bytes of the batches from the log start on, about.

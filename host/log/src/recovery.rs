@@ -8,6 +8,7 @@ use redb::{ReadableDatabase, ReadableTable};
 use crate::OpenError;
 use crate::applied::Applied;
 use crate::config::LogConfig;
+use crate::damage::{Loss, is_aside, is_damaged, is_set_aside, rescue};
 use crate::descriptor::{Descriptor, Op};
 use crate::housekeeper::Housekeeper;
 use crate::open_segments::OpenSegments;
@@ -15,8 +16,9 @@ use crate::partition_state::{PartitionState, Range};
 use crate::segment::{GROUPS, Segment, shard_folder};
 use crate::shard::Shard;
 use crate::state_db::{StateDb, Stored};
-use crate::store_error::{StoreError, guarded};
+use crate::store_error::StoreError;
 use crate::volume::Volume;
+use crate::witness::Witness;
 use crate::writer::Writer;
 
 /// What the shards of a log have in common.
@@ -64,26 +66,36 @@ pub(crate) fn open_shard(common: &Common, id: u16) -> Result<(Arc<Shard>, Writer
         .cloned()
         .collect();
     let mut active: Option<(Arc<Segment>, u64)> = None;
-    for segment in unsealed {
-        let groups = replay(&shard, &segment, stored.applied)
-            .map_err(|error| open_error(&segment.file().path(), error))?;
+    let witness = Witness::open(&common.volume, id).map_err(in_folder)?;
+    let mut loss = Loss::default();
+    for (at, segment) in unsealed.iter().enumerate() {
+        let path = segment.file().path();
+        let in_file = |error: StoreError| open_error(&path, error);
+        let set_aside = is_set_aside(&shard, segment).map_err(in_file)?;
+        let later = &unsealed[at + 1..];
+        if set_aside || is_damaged(&shard, segment, later, witness.number()).map_err(in_file)? {
+            rescue(&shard, segment, stored.applied, &mut loss).map_err(in_file)?;
+            continue;
+        }
+        let groups = replay(&shard, segment, stored.applied, &mut loss).map_err(in_file)?;
         if groups > 0 || active.is_none() {
-            active = Some((segment, groups));
+            active = Some((segment.clone(), groups));
         } else {
             // Made ahead of time and not used yet.
-            shard.prepared().get_or_insert(segment);
+            shard.prepared().get_or_insert(segment.clone());
         }
     }
     // A segment that could not be sealed may be older than one that was.
     for partition in shard.partitions.all() {
         partition.ranges_mut().sort_unstable_by_key(|range| range.base);
     }
+    loss.settle(&shard, witness.number()).map_err(in_folder)?;
     let (active, groups) = match active {
         Some(active) => active,
         None => (shard.create_segment().map_err(in_folder)?, 0),
     };
     shard.set_active(active.id());
-    let writer = Writer::new(shard.clone(), active, groups);
+    let writer = Writer::new(shard.clone(), active, groups, witness);
     Ok((shard, writer))
 }
 
@@ -97,7 +109,7 @@ fn load_segments(shard: &Shard, stored: &Stored) -> Result<(), StoreError> {
     let folder = shard_folder(shard.id);
     for name in shard.volume.list(&folder)? {
         let path = format!("{folder}/{name}");
-        if name.starts_with("segment-") && !listed.contains(&path) {
+        if name.starts_with("segment-") && !is_aside(&name) && !listed.contains(&path) {
             tracing::info!(file = path, "removing a file that is in no manifest");
             shard.volume.remove(&path)?;
         }
@@ -112,6 +124,12 @@ fn load_partitions(shard: &Shard, stored: &Stored) {
             .partitions
             .insert(PartitionState::new(*id, *log_start, *end));
     }
+    for (id, range) in &stored.damaged {
+        if let Some(partition) = shard.partitions.get(*id) {
+            partition.note_damaged([range.clone()]);
+        }
+    }
+    *shard.lost() = stored.lost;
     let segments = shard.segments();
     for row in &stored.ranges {
         let (Some(partition), Some(segment)) =
@@ -139,36 +157,35 @@ fn load_partitions(shard: &Shard, stored: &Stored) {
     }
 }
 
-/// Opens a segment that was not sealed and goes through its groups. Returns how many there are.
-fn replay(shard: &Shard, segment: &Arc<Segment>, checkpoint: u64) -> Result<u64, StoreError> {
-    segment.file().open_writer()?;
+/// Goes through the groups of an open segment that was not sealed. Returns how many there are.
+fn replay(
+    shard: &Shard,
+    segment: &Arc<Segment>,
+    checkpoint: u64,
+    loss: &mut Loss,
+) -> Result<u64, StoreError> {
     segment.file().with_writer(|database| {
-        guarded(|| {
-            let txn = database.begin_read()?;
-            let table = txn.open_table(GROUPS)?;
-            let mut groups = 0;
-            for row in table.iter()? {
-                let (number, value) = row?;
-                let number = number.value();
-                let corrupt = |what: &str| StoreError::corrupt(format!("group {number}: {what}"));
-                let descriptor = Descriptor::decode(value.value()).map_err(corrupt)?;
-                if number > checkpoint {
-                    shard
-                        .apply(segment, number, &descriptor)
-                        .map_err(corrupt)?
-                        .publish();
-                } else {
-                    note_batches(shard, segment, &descriptor);
-                }
-                groups += 1;
+        let txn = database.begin_read()?;
+        let table = txn.open_table(GROUPS)?;
+        let mut groups = 0;
+        for row in table.iter()? {
+            let (number, value) = row?;
+            let number = number.value();
+            let corrupt = |what: &str| StoreError::corrupt(format!("group {number}: {what}"));
+            let descriptor = Descriptor::decode(value.value()).map_err(corrupt)?;
+            if number > checkpoint {
+                loss.apply(shard, segment, number, &descriptor)?;
+            } else {
+                note_batches(shard, segment, &descriptor);
             }
-            Ok(groups)
-        })
+            groups += 1;
+        }
+        Ok(groups)
     })
 }
 
 /// A group that the checkpoint contains: only where its batches are is still to be learned.
-fn note_batches(shard: &Shard, segment: &Arc<Segment>, descriptor: &Descriptor) {
+pub(crate) fn note_batches(shard: &Shard, segment: &Arc<Segment>, descriptor: &Descriptor) {
     for op in &descriptor.ops {
         let Op::Batch(batch) = op else { continue };
         // A partition that the checkpoint does not know was deleted before it.

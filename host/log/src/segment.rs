@@ -179,6 +179,18 @@ impl Segment {
             .replace(segment_path(self.shard, row.id, row.generation));
     }
 
+    /// Begins anew in a file of the next generation; the present one is left as it is.
+    pub(crate) fn leave_file(&self) {
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.file.leave(segment_path(self.shard, self.id, generation));
+    }
+
+    /// Forgets where batches are; they are noted anew.
+    pub(crate) fn forget_batches(&self) {
+        self.payload_bytes.store(0, Ordering::Release);
+        self.index().clear();
+    }
+
     fn index(&self) -> MutexGuard<'_, HashMap<PartitionId, PartitionIndex>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }

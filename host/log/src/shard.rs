@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use crate::applied::{Applied, Ends};
 use crate::config::LogConfig;
+use crate::damage::LostState;
 use crate::db_file::CacheSizes;
 use crate::descriptor::Descriptor;
 use crate::housekeeper::Housekeeper;
@@ -40,6 +41,10 @@ pub(crate) struct Shard {
     prepared: Mutex<Option<Arc<Segment>>>,
     /// The segment that is written to.
     active: AtomicU64,
+    /// Set while something of the state is lost and nobody has dealt with it.
+    lost: Mutex<Option<LostState>>,
+    /// Somebody has: the next pass of housekeeping takes note of it.
+    pub(crate) loss_settled: AtomicBool,
     closed: AtomicBool,
     /// The writer has ended, and everything it applied is on disk.
     flushed: AtomicBool,
@@ -82,6 +87,8 @@ impl Shard {
             segments: RwLock::default(),
             prepared: Mutex::default(),
             active: AtomicU64::new(0),
+            lost: Mutex::default(),
+            loss_settled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             flushed: AtomicBool::new(false),
         }
@@ -101,6 +108,10 @@ impl Shard {
 
     pub(crate) fn prepared(&self) -> MutexGuard<'_, Option<Arc<Segment>>> {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lost(&self) -> MutexGuard<'_, Option<LostState>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -10,8 +10,14 @@
 //! | `partitions` | partition 8 | log start i64, end i64 |
 //! | `producers` | partition 8, producer id i64 BE | [`crate::producer`] |
 //! | `kv` | key | CRC-32C of key and value u32, value |
+//! | `damaged` | partition 8, first offset i64 BE | offset after the last i64, name of the file set aside |
+//!
+//! `meta` has `"lost"` while something of the shard's state is lost and nobody has dealt with it: the offset that
+//! partitions nobody knows of begin at. The table `damaged` is made when there is something for it.
 //!
 //! Integers are little-endian where not said otherwise; a partition is topic u32 and index u32, big-endian.
+
+mod damaged;
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -19,12 +25,13 @@ use std::sync::Arc;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::checkpoint::Snapshot;
+use crate::damage::LostState;
 use crate::db_file::{CacheSizes, DbFile};
 use crate::producer::Producer;
 use crate::segment::{SegmentRow, shard_folder};
 use crate::store_error::{StoreError, guarded};
 use crate::volume::Volume;
-use crate::{KvPairs, PartitionId};
+use crate::{DamagedRange, KvPairs, PartitionId};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SEGMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("segments");
@@ -63,6 +70,8 @@ pub(crate) struct Stored {
     /// Log start and end.
     pub(crate) partitions: Vec<(PartitionId, i64, i64)>,
     pub(crate) producers: Vec<(PartitionId, i64, Producer)>,
+    pub(crate) damaged: Vec<(PartitionId, DamagedRange)>,
+    pub(crate) lost: Option<LostState>,
 }
 
 /// A change of the manifest that goes together with a checkpoint.
@@ -72,6 +81,9 @@ pub(crate) struct ManifestChange {
     pub(crate) removed_segments: Vec<u64>,
     pub(crate) removed_ranges: Vec<(PartitionId, i64, u64)>,
     pub(crate) ranges: Vec<RangeRow>,
+    pub(crate) damaged: Vec<(PartitionId, DamagedRange)>,
+    /// Whether something of the state is lost; `None` leaves it as it is.
+    pub(crate) lost: Option<Option<LostState>>,
 }
 
 impl StateDb {
@@ -167,7 +179,7 @@ impl StateDb {
                     &encode_range(row),
                 )?;
             }
-            Ok(())
+            damaged::put(txn, change)
         })
     }
 
@@ -244,6 +256,7 @@ fn put_snapshot(txn: &WriteTransaction, snapshot: &Snapshot) -> Result<(), Store
         let first = u64::from(*topic) << 32;
         let (low, high) = (first.to_be_bytes(), (first | u64::from(u32::MAX)).to_be_bytes());
         partitions.retain_in::<&[u8; 8], _>(&low..=&high, |_, _| false)?;
+        damaged::forget_topic(txn, low, high)?;
         let (low, high) = (padded::<16>(low, 0), padded::<16>(high, 0xff));
         producers.retain_in::<&[u8; 16], _>(&low..=&high, |_, _| false)?;
         let (low, high) = (
@@ -295,6 +308,8 @@ fn load(database: &Database) -> Result<Stored, StoreError> {
             .open_table(META)?
             .get(APPLIED)?
             .map_or(0, |number| number.value()),
+        lost: damaged::load_lost(&txn)?,
+        damaged: damaged::load(&txn)?,
         ..Stored::default()
     };
     for row in txn.open_table(SEGMENTS)?.iter()? {

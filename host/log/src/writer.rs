@@ -21,6 +21,7 @@ use crate::shard::Shard;
 use crate::store_error::StoreError;
 use crate::tail::TailCache;
 use crate::volume::FailedOperation;
+use crate::witness::Witness;
 use crate::{AppendError, PartitionId};
 
 /// Bytes of relaxed groups after which an fsync does not wait for its time.
@@ -40,6 +41,7 @@ pub(crate) struct Writer {
     unsynced: Vec<WrittenGroup>,
     unsynced_bytes: usize,
     flush_at: Option<Instant>,
+    witness: Witness,
     /// Set when writing failed: what has to be dealt with before the next group.
     broken: Option<FailedOperation>,
 }
@@ -69,7 +71,7 @@ impl WrittenGroup {
 
 impl Writer {
     /// A writer that goes on in `active`, which is open for writing and has `groups` groups.
-    pub(crate) fn new(shard: Arc<Shard>, active: Arc<Segment>, groups: u64) -> Self {
+    pub(crate) fn new(shard: Arc<Shard>, active: Arc<Segment>, groups: u64, witness: Witness) -> Self {
         let budget_bytes = shard.config.tail_cache_bytes / usize::from(shard.config.shards.max(1));
         Self {
             order_max: order_max(shard.config.chunk_bytes_max),
@@ -81,6 +83,7 @@ impl Writer {
             unsynced: Vec::new(),
             unsynced_bytes: 0,
             flush_at: None,
+            witness,
             broken: None,
             active,
             shard,
@@ -177,6 +180,9 @@ impl Writer {
             }
             return;
         }
+        if durable {
+            self.witness.note(written.number);
+        }
         self.apply(&written);
         let counters = &self.shard.counters;
         counters.groups.fetch_add(1, Ordering::Relaxed);
@@ -214,6 +220,12 @@ impl Writer {
         free < self.shard.config.free_space_min_bytes
     }
 
+    /// Everything applied is durable.
+    fn note_durable(&mut self) {
+        let number = self.shard.applied().number;
+        self.witness.note(number);
+    }
+
     fn synced(&mut self) {
         self.shard.counters.syncs.fetch_add(1, Ordering::Relaxed);
         self.unsynced.clear();
@@ -231,6 +243,7 @@ impl Writer {
         }
         match self.append_and_commit(&[], true) {
             Ok(()) => {
+                self.note_durable();
                 self.synced();
                 Ok(())
             }
@@ -286,6 +299,7 @@ impl Writer {
         })?;
         self.broken = None;
         self.shard.counters.degraded.store(0, Ordering::Relaxed);
+        self.note_durable();
         let lost = std::mem::take(&mut self.unsynced);
         self.synced();
         tracing::info!(shard = self.shard.id, rewritten = lost.len(), "writing goes on");

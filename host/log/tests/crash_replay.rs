@@ -69,6 +69,12 @@ fn live(disk: &Arc<Disk>) -> usize {
 /// What is on the disk is a beginning of the entries, at least `acked` of them.
 fn check(disk: &Arc<Disk>, acked: usize, what: &str) {
     let log = open(disk);
+    // A commit that was torn is no damage.
+    assert!(log.shards_with_lost_state().is_empty(), "{what}");
+    assert!(
+        !disk.paths().iter().any(|(path, _)| path.ends_with(".damaged")),
+        "{what}"
+    );
     let (first, second) = (partition(&log, P), partition(&log, Q));
     let count = first.high_watermark() as usize;
     assert!(

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::*;
-use weir_log::{AppendError, Log, LogConfig, PartitionConfig, PartitionId, Storage};
+use weir_log::{AppendError, Log, LogConfig, Partition, PartitionConfig, PartitionId, ReadError, Storage};
 
 const FOLDER: &str = "WEIR_LOG_TEST_FOLDER";
 const PARTITIONS: u32 = 5;
@@ -116,6 +116,85 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
         }
     }
     assert_eq!(acknowledged.len(), PARTITIONS as usize);
+}
+
+/// The segment that a shard wrote to last.
+fn last_written(folder: &Path, shard: u16) -> std::path::PathBuf {
+    std::fs::read_dir(folder.join(format!("shard-{shard:02}")))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".redb"))
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("segment-"))
+        .max_by_key(|entry| entry.metadata().unwrap().modified().unwrap())
+        .unwrap()
+        .path()
+}
+
+/// Reads all that is left, makes sure that it is right, and that the rest is reported where it is.
+fn check_what_is_left(partition: &Partition, id: PartitionId) {
+    let mut next = partition.log_start_offset();
+    while next < partition.high_watermark() {
+        match partition.read(next, 200_000) {
+            Ok(fetched) => {
+                for batch in weir_batch::iter_batches(&fetched.batches) {
+                    let batch = weir_batch::Batch::parse(batch.unwrap().1).unwrap();
+                    for record in batch.records().unwrap() {
+                        let i = record.offset();
+                        assert_eq!(record.value().unwrap(), value(id, i), "{id} {i}");
+                    }
+                }
+                next = fetched.next_offset;
+            }
+            Err(ReadError::Corrupt { offset, .. }) => {
+                let lost = partition
+                    .damaged()
+                    .into_iter()
+                    .find(|range| (range.from..range.to).contains(&offset));
+                assert!(offset >= next);
+                // Damage in a segment that is sealed is found by reading alone.
+                next = lost.map_or(offset + 1, |lost| lost.to);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn damage_after_a_kill_costs_what_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged: BTreeMap<u32, i64> = BTreeMap::new();
+    let mut lossy = 0;
+    for round in 0..6usize {
+        let mut child = spawn("killed_while_writing", folder.path(), None);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let acks = lines
+            .by_ref()
+            .map(|line| line.unwrap())
+            .filter_map(|line| ack(&line));
+        acknowledged.extend(acks.take(200 + round * 97));
+        child.kill().unwrap();
+        acknowledged.extend(lines.map_while(Result::ok).filter_map(|line| ack(&line)));
+        child.wait().unwrap();
+        for shard in 0..2 {
+            let path = last_written(folder.path(), shard);
+            let mut bytes = std::fs::read(&path).unwrap();
+            for flip in 0..8 {
+                let at = (round * 7919 + flip * 104_729 + 5000) % bytes.len();
+                bytes[at] ^= 1 << (flip % 8);
+            }
+            std::fs::write(&path, bytes).unwrap();
+        }
+
+        let log = open(folder.path());
+        for index in 0..PARTITIONS {
+            let partition = partition(&log, id(index));
+            check_what_is_left(&partition, id(index));
+            let known = acknowledged.get(&index).copied().unwrap_or(0);
+            assert!(partition.high_watermark() >= known, "round {round}, {index}");
+            lossy += usize::from(!partition.damaged().is_empty());
+        }
+    }
+    assert!(lossy > 0);
 }
 
 fn be(bytes: Vec<u8>) -> i64 {

@@ -26,4 +26,4 @@ pub use flow_state::{
 pub use plugin::{PluginInfo, PluginKind};
 pub use request::AdminRequest;
 pub use response::{AdminResponse, BrokerInfo};
-pub use topic::{PartitionInfo, TopicInfo, TopicSummary};
+pub use topic::{DamagedOffsets, PartitionInfo, TopicInfo, TopicSummary};

@@ -122,12 +122,12 @@ mod frame;
 pub mod tuning;
 
 pub use admin::{
-    AdminRequest, AdminResponse, BrokerInfo, Difference, DryRun, DryRunFailure, FlowBackfill, FlowBounded,
-    FlowBoundedKind, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits,
-    FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowReplay, FlowRevision, FlowSchedule,
-    FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema,
-    FlowStateTotals, FlowUntil, OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind, TopicInfo,
-    TopicSummary, Trial,
+    AdminRequest, AdminResponse, BrokerInfo, DamagedOffsets, Difference, DryRun, DryRunFailure, FlowBackfill,
+    FlowBounded, FlowBoundedKind, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo, FlowHistogram, FlowInfo,
+    FlowLimits, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo, FlowReplay, FlowRevision,
+    FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace, FlowStateQuery, FlowStateRow,
+    FlowStateSchema, FlowStateTotals, FlowUntil, OnError, PartitionBy, PartitionInfo, PluginInfo, PluginKind,
+    TopicInfo, TopicSummary, Trial,
 };
 pub use control::{
     ControlError, ControlMessage, Goodbye, Hello, HelloOk, OpenProduce, OpenSubscribe, PartitionStart,

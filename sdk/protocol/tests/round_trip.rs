@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use bytes::{Buf, BytesMut};
 use proptest::{collection, option, prelude::*};
 use weir_protocol::{
-    Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, Difference, DryRun, DryRunFailure,
-    ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind, FlowCalls, FlowChange, FlowFaults, FlowGuestInfo,
-    FlowHistogram, FlowInfo, FlowLimits, FlowMode, FlowPartitionInfo, FlowPlace, FlowProducingInfo,
-    FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage, FlowStatePlace,
-    FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil, Frame, FrameDecoder,
-    FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce, OpenSubscribe,
-    PRODUCE_HEADER_LEN, PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind, ProduceHeader,
-    ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection, Start,
-    SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter, TopicInfo,
-    TopicSummary, Trial, WireError, encode_control, encode_control_into,
+    Ack, AdminRequest, AdminResponse, BrokerInfo, ControlMessage, DamagedOffsets, Difference, DryRun,
+    DryRunFailure, ErrorCode, FlowBackfill, FlowBounded, FlowBoundedKind, FlowCalls, FlowChange, FlowFaults,
+    FlowGuestInfo, FlowHistogram, FlowInfo, FlowLimits, FlowMode, FlowPartitionInfo, FlowPlace,
+    FlowProducingInfo, FlowReplay, FlowRevision, FlowSchedule, FlowSpec, FlowState, FlowStatePage,
+    FlowStatePlace, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStateTotals, FlowUntil, Frame,
+    FrameDecoder, FrameHeader, FrameKind, FrameLimits, Goodbye, Hello, HelloOk, OnError, OpenProduce,
+    OpenSubscribe, PRODUCE_HEADER_LEN, PartitionBy, PartitionInfo, PartitionStart, PluginInfo, PluginKind,
+    ProduceHeader, ProduceOpened, RECORDS_HEADER_LEN, RecordResults, RecordRun, RecordsHeader, Rejection,
+    Start, SubscribeControl, SubscribeOpened, SubscribeProgress, SubscribedPartition, SubscriptionFilter,
+    TopicInfo, TopicSummary, Trial, WireError, encode_control, encode_control_into,
 };
 
 /// Writes the message, cuts it into one-byte chunks, and reads it again.
@@ -501,12 +501,20 @@ fn plugin_info() -> impl Strategy<Value = PluginInfo> {
 }
 
 fn topic_info() -> impl Strategy<Value = TopicInfo> {
-    let partition = (any::<u32>(), any::<[i64; 2]>(), any::<u64>()).prop_map(
-        |(partition, [log_start_offset, high_watermark], bytes)| PartitionInfo {
+    let damaged =
+        (any::<[i64; 3]>(), any::<u32>()).prop_map(|([from, to, offsets], stretches)| DamagedOffsets {
+            from,
+            to,
+            offsets,
+            stretches,
+        });
+    let partition = (any::<u32>(), any::<[i64; 2]>(), any::<u64>(), option::of(damaged)).prop_map(
+        |(partition, [log_start_offset, high_watermark], bytes, damaged)| PartitionInfo {
             partition,
             log_start_offset,
             high_watermark,
             bytes,
+            damaged,
         },
     );
     (text(), any::<u32>(), collection::vec(partition, 0..4), settings()).prop_map(

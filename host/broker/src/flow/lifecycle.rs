@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::flow::cursor::{self, CursorRow};
 use crate::flow::recovery::Recovery;
 use crate::flow::state;
-use crate::flow::{Flow, Lane, supervisor};
+use crate::flow::{Flow, Lane, Mode, supervisor};
 use crate::ingest;
 use crate::meta::FlowRow;
 
@@ -47,6 +47,7 @@ pub(crate) async fn start_all(core: &Arc<Core>, rows: Vec<FlowRow>) {
     for flow in &flows {
         ingest::install(core, flow);
     }
+    pause_where_state_is_lost(core, &flows).await;
     for flow in &flows {
         if flow.row().pause.is_none() {
             supervisor::start(core, flow);
@@ -54,6 +55,32 @@ pub(crate) async fn start_all(core: &Arc<Core>, rows: Vec<FlowRow>) {
     }
     for flow in &flows {
         ingest::settled(flow).await;
+    }
+}
+
+/// Pauses the flows that keep a cursor if the log has lost cursors: each may stand at an older place than its outputs, and
+/// whether some are stored twice is not for the broker to decide.
+async fn pause_where_state_is_lost(core: &Arc<Core>, flows: &[Arc<Flow>]) {
+    let shards = core.log.shards_with_lost_state();
+    if shards.is_empty() {
+        return;
+    }
+    let shards: Vec<_> = shards.iter().map(u16::to_string).collect();
+    let reason = format!(
+        "a damaged file has taken the newest cursors of flows with it (shard {}): resume the flow to go on from the \
+         last cursor that is left, which may store some outputs twice, or delete it and create it anew with --start",
+        shards.join(", ")
+    );
+    let mut all_stored = true;
+    for flow in flows {
+        // What guards a topic keeps no cursor, and its topic takes nothing while it is paused.
+        if flow.row().pause.is_none() && flow.spec().mode == Mode::Stream {
+            all_stored &= supervisor::pause_flow(core, flow, supervisor::pause(reason.clone())).await;
+        }
+    }
+    // Otherwise the next start does it again.
+    if all_stored && let Err(error) = core.log.forget_lost_state().await {
+        tracing::warn!("that flows were told of lost cursors could not be stored: {error}");
     }
 }
 

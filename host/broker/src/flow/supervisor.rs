@@ -186,37 +186,39 @@ impl Supervisor {
     }
 
     async fn pause(&self, pause: Pause) {
-        let place = pause
-            .place
-            .as_ref()
-            .map(|place| format!(" at {place}"))
-            .unwrap_or_default();
-        if pause.finished {
-            tracing::info!(flow = self.flow.name(), "flow {}", pause.reason);
-            self.flow.log().push("info", &pause.reason);
-        } else {
-            tracing::warn!(flow = self.flow.name(), "flow paused{place}: {}", pause.reason);
-            self.flow
-                .log()
-                .push("error", &format!("paused{place}: {}", pause.reason));
-        }
-        let row = FlowRow {
-            pause: Some(pause.clone()),
-            ..self.flow.row()
-        };
-        let stored = self
-            .core
-            .blocking(move |core| Ok(core.meta.put_flow(&row)?))
-            .await;
-        if let Err(error) = stored {
-            // After a restart the flow will try again and come to the same end.
-            tracing::warn!(
-                flow = self.flow.name(),
-                "that the flow is paused could not be stored: {error}"
-            );
-        }
-        self.flow.set_pause(Some(pause));
+        pause_flow(&self.core, &self.flow, pause).await;
     }
+}
+
+/// Pauses a flow that does not run, and says why. Returns whether that could be stored.
+pub(super) async fn pause_flow(core: &Arc<Core>, flow: &Flow, pause: Pause) -> bool {
+    let place = pause
+        .place
+        .as_ref()
+        .map(|place| format!(" at {place}"))
+        .unwrap_or_default();
+    if pause.finished {
+        tracing::info!(flow = flow.name(), "flow {}", pause.reason);
+        flow.log().push("info", &pause.reason);
+    } else {
+        tracing::warn!(flow = flow.name(), "flow paused{place}: {}", pause.reason);
+        flow.log()
+            .push("error", &format!("paused{place}: {}", pause.reason));
+    }
+    let row = FlowRow {
+        pause: Some(pause.clone()),
+        ..flow.row()
+    };
+    let stored = core.blocking(move |core| Ok(core.meta.put_flow(&row)?)).await;
+    if let Err(error) = &stored {
+        // After a restart the flow will try again and come to the same end.
+        tracing::warn!(
+            flow = flow.name(),
+            "that the flow is paused could not be stored: {error}"
+        );
+    }
+    flow.set_pause(Some(pause));
+    stored.is_ok()
 }
 
 /// Waits until one of the topics changes; `false` if one of them is gone for good.

@@ -12,7 +12,7 @@ use crate::clock::now_ms;
 use crate::error::append_error;
 use crate::ingest::Guard;
 use crate::produce::ProduceTicket;
-use crate::topic::{Durability, PartitionInfo, TopicConfig, TopicInfo, TopicPartition};
+use crate::topic::{DamagedOffsets, Durability, PartitionInfo, TopicConfig, TopicInfo, TopicPartition};
 use crate::{BrokerError, ErrorKind};
 
 /// A topic of this broker. Cheap to clone and to keep; every call sees the topic's present configuration.
@@ -152,6 +152,7 @@ impl Topic {
             log_start_offset: partition.log_start_offset(),
             high_watermark: partition.high_watermark(),
             bytes: partition.stats().bytes,
+            damaged: DamagedOffsets::of(partition),
         });
         TopicInfo {
             name: self.0.name.clone(),

@@ -26,4 +26,33 @@ pub struct PartitionInfo {
     pub high_watermark: i64,
     /// Bytes of the batches it holds.
     pub bytes: u64,
+    /// What of it is lost, if anything is.
+    pub damaged: Option<DamagedOffsets>,
+}
+
+/// Offsets of a partition whose records were lost with a damaged file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DamagedOffsets {
+    /// The first one.
+    pub from: i64,
+    /// The one after the last.
+    pub to: i64,
+    /// How many there are in between: they may be in several stretches.
+    pub offsets: i64,
+    /// How many stretches.
+    pub stretches: u32,
+}
+
+impl DamagedOffsets {
+    /// What a partition has lost.
+    pub(crate) fn of(partition: &weir_log::Partition) -> Option<Self> {
+        let ranges = partition.damaged();
+        let (first, last) = (ranges.first()?, ranges.last()?);
+        Some(Self {
+            from: first.from.max(partition.log_start_offset()),
+            to: last.to,
+            offsets: ranges.iter().map(|range| range.to - range.from).sum(),
+            stretches: u32::try_from(ranges.len()).unwrap_or(u32::MAX),
+        })
+    }
 }

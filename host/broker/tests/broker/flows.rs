@@ -1,6 +1,7 @@
 //! Flows: what they do, when they stop, and that they do it exactly once.
 
 mod bounded;
+mod damage;
 mod dry_runs;
 mod errors;
 mod exactly_once;

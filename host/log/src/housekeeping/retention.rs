@@ -2,6 +2,7 @@ use crate::PartitionConfig;
 use crate::descriptor::Op;
 use crate::log::submit_control;
 use crate::partition_state::{PartitionState, Range};
+use crate::segment::PartitionIndex;
 use crate::shard::Shard;
 use crate::store_error::StoreError;
 
@@ -56,12 +57,11 @@ fn first_kept(
             shard.open_segments.note(&range.segment);
             let index = range.segment.partition_index(partition.id)?;
             let until = range.dead_bytes + surplus;
-            let entry = index
+            let first = index
                 .entries()
                 .iter()
-                .rev()
-                .find(|entry| entry.bytes_before <= until);
-            kept = kept.max(entry.map_or(range.base, |entry| entry.base_offset));
+                .rposition(|entry| entry.bytes_before <= until);
+            kept = kept.max(kept_from(&index, first).unwrap_or(kept));
             break;
         }
     }
@@ -74,12 +74,22 @@ fn first_kept(
             }
             shard.open_segments.note(&range.segment);
             let index = range.segment.partition_index(partition.id)?;
-            let entry = index.entries().iter().find(|entry| entry.max_timestamp >= oldest);
-            kept = kept.max(entry.map_or(range.base, |entry| entry.base_offset));
+            let first = index
+                .entries()
+                .iter()
+                .position(|entry| entry.max_timestamp >= oldest);
+            kept = kept.max(kept_from(&index, first).unwrap_or(kept));
             break;
         }
     }
     // A range may have grown since, but nothing is deleted that was not looked at.
     let looked_at = ranges.last().map_or(kept, |range| range.end);
     Ok(kept.min(looked_at).min(partition.end()))
+}
+
+/// The offset of the first entry that is kept; `None` if nothing before it in the segment goes. What is lost in front of
+/// the segment goes with the first records behind it and not sooner, so that it is seen.
+fn kept_from(index: &PartitionIndex, first: Option<usize>) -> Option<i64> {
+    let first = first.filter(|&first| first > 0)?;
+    index.entries().get(first).map(|entry| entry.base_offset)
 }

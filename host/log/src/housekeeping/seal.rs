@@ -33,7 +33,7 @@ pub(super) fn seal(shard: &Shard) -> Result<(), StoreError> {
 }
 
 /// What the partitions have in a segment.
-pub(super) fn ranges_in(shard: &Shard, segment: &Arc<Segment>) -> Vec<RangeRow> {
+pub(crate) fn ranges_in(shard: &Shard, segment: &Arc<Segment>) -> Vec<RangeRow> {
     let row = |partition: &PartitionState| {
         let ranges = partition.ranges();
         let range = ranges.iter().find(|range| Arc::ptr_eq(&range.segment, segment))?;

@@ -141,9 +141,14 @@ impl Disk {
 
     /// Changes a byte of a file behind everybody's back.
     pub fn damage(&self, path: &str, at: usize, mask: u8) {
+        self.alter(path, |bytes| bytes[at] ^= mask);
+    }
+
+    /// Changes a file's bytes behind everybody's back.
+    pub fn alter(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let file = self.state().files[path].clone();
         let mut file = file.lock().unwrap();
-        file.bytes[at] ^= mask;
+        change(&mut file.bytes);
         file.durable = file.bytes.clone();
     }
 

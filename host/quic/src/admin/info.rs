@@ -28,6 +28,12 @@ pub(super) fn topic(topic: broker::TopicInfo) -> wire::TopicInfo {
         log_start_offset: partition.log_start_offset,
         high_watermark: partition.high_watermark,
         bytes: partition.bytes,
+        damaged: partition.damaged.map(|damaged| wire::DamagedOffsets {
+            from: damaged.from,
+            to: damaged.to,
+            offsets: damaged.offsets,
+            stretches: damaged.stretches,
+        }),
     });
     wire::TopicInfo {
         partitions: partitions.collect(),

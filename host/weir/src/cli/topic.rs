@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
-use weir_client::{NewTopic, TopicInfo};
+use weir_client::{NewTopic, PartitionInfo, TopicInfo};
 
 use super::context::Context;
 use super::output::table;
@@ -127,6 +127,12 @@ fn partitions_of(topic: &TopicInfo) -> String {
     }
 }
 
+/// Records that a partition still has.
+fn records(partition: &PartitionInfo) -> i64 {
+    let lost = partition.damaged.map_or(0, |lost| lost.offsets);
+    partition.high_watermark - partition.log_start_offset - lost
+}
+
 fn describe(topic: &TopicInfo) -> String {
     let heading = ["PARTITION", "START", "END", "RECORDS", "SIZE"]
         .map(str::to_owned)
@@ -137,15 +143,11 @@ fn describe(topic: &TopicInfo) -> String {
             p.partition.to_string(),
             p.log_start_offset.to_string(),
             p.high_watermark.to_string(),
-            (p.high_watermark - p.log_start_offset).to_string(),
+            records(p).to_string(),
             human_bytes(p.bytes),
         ]
     }));
-    let records: i64 = topic
-        .partitions
-        .iter()
-        .map(|p| p.high_watermark - p.log_start_offset)
-        .sum();
+    let records: i64 = topic.partitions.iter().map(records).sum();
     let bytes = topic.partitions.iter().map(|p| p.bytes).sum();
     let mut text = format!(
         "{}: {}, {records} records, {}\n\n",
@@ -155,6 +157,22 @@ fn describe(topic: &TopicInfo) -> String {
     );
     text.push_str(&table(&rows));
     text.push('\n');
+    for p in &topic.partitions {
+        if let Some(lost) = p.damaged {
+            let stretches = match lost.stretches {
+                0 | 1 => String::new(),
+                n => format!(", in {n} stretches"),
+            };
+            text.push_str(&format!(
+                "partition {} is damaged: offsets {} to {} are lost{stretches}; read on from {}, or restore the data \
+                 folder from a copy\n\n",
+                p.partition,
+                lost.from,
+                lost.to - 1,
+                lost.to
+            ));
+        }
+    }
     for (key, value) in &topic.config {
         text.push_str(&format!("{key} = {value}\n"));
     }

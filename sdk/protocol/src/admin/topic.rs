@@ -42,4 +42,20 @@ pub struct PartitionInfo {
     /// Bytes of the batches that it holds.
     #[serde(default)]
     pub bytes: u64,
+    /// What of it is lost, if anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<DamagedOffsets>,
+}
+
+/// Offsets of a partition whose records were lost with a damaged file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct DamagedOffsets {
+    /// The first one.
+    pub from: i64,
+    /// The one after the last.
+    pub to: i64,
+    /// How many there are in between: they may be in several stretches.
+    pub offsets: i64,
+    /// How many stretches.
+    pub stretches: u32,
 }
