@@ -31,18 +31,20 @@ struct Package {
 }
 
 impl Sdk {
-    /// The SDK in `folder`.
+    /// The SDK in `folder`, which may be that of the checkout as well.
     ///
     /// # Errors
     ///
     /// When it is not there.
     pub(super) fn at(folder: &Path) -> Result<Self, Failure> {
-        Self::open(folder).ok_or_else(|| {
-            Failure::new(
-                format!("--sdk {}: the crate weir-plugin is not there", folder.display()),
-                "name the folder sdk/plugin of a checkout of Weir's repository",
-            )
-        })
+        Self::open(folder)
+            .or_else(|| Self::of_checkout(folder))
+            .ok_or_else(|| {
+                Failure::new(
+                    format!("--sdk {}: the crate weir-plugin is not there", folder.display()),
+                    "name a checkout of Weir's repository, or the folder sdk/plugin in it",
+                )
+            })
     }
 
     /// The SDK of the checkout around `new`, of one beside it, or of the one this program was built from.
@@ -104,7 +106,13 @@ mod tests {
             let manifest = format!("[package]\nname = \"{name}\"\nversion.workspace = true\n");
             std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
         }
-        Sdk::at(&at.join(IN_CHECKOUT)).unwrap()
+        let named = Sdk::at(&at.join(IN_CHECKOUT)).unwrap();
+        assert_eq!(
+            Sdk::at(at).unwrap().folder(),
+            named.folder(),
+            "the checkout will do"
+        );
+        named
     }
 
     #[test]
