@@ -24,6 +24,11 @@ const KEPT: [&str; 8] = [
     "CARGO_TERM_",
 ];
 
+/// The variable with the compiler's options for plugins alone; cargo joins them with those of its own configuration for the target.
+const GUEST_FLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
+/// What Weir's engine has on every machine, and the target leaves out unless it is asked for.
+const GUEST_FEATURES: &str = "-C target-feature=+simd128";
+
 /// Whether a variable is of no concern to a build for another target. Inside a build script, cargo sets dozens that describe the outer crate, and
 /// `RUSTFLAGS` or clippy's wrapper are meant for native code.
 fn is_foreign(name: &str) -> bool {
@@ -69,6 +74,10 @@ pub(crate) fn build(manifest: &Path, options: &Options) -> Result<Vec<Module>, B
         if name.to_str().is_some_and(is_foreign) {
             command.env_remove(name);
         }
+    }
+    // Whoever sets it knows better.
+    if std::env::var_os(GUEST_FLAGS).is_none() {
+        command.env(GUEST_FLAGS, GUEST_FEATURES);
     }
     let failed = |source| BuildError::Run {
         program: program.clone(),
