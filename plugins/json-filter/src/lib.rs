@@ -9,7 +9,7 @@
 //! Where both sides are numbers, they compare as numbers; otherwise as text, byte by byte. `lt`, `le`, `gt` and `ge` keep numbers where `value` is a
 //! number and strings where it is none: a null, or a string beside a number, has no order and is left out. `contains` asks whether a string has a part, or an
 //! array an element. A record without the field is kept by `missing` alone, and so is one that is no JSON: `ne` asks for a field that is there
-//! and different.
+//! and different. Other fields are read as far as finding this one takes: strings end, brackets close.
 
 mod compare;
 

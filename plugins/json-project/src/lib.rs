@@ -9,14 +9,15 @@
 //! | `invalid` | what becomes of a record that is no JSON object: `fail` (default), `dead-letter`, `drop` or `forward` |
 //!
 //! Dots lead into objects: `drop = user.email`. Objects in arrays are not looked into. Where `keep` and another rule name a field, both hold.
-//! Key, headers and timestamp of the record stay.
+//! With `keep`, fields that it does not name are read as far as finding the next takes (strings end, brackets close): whether they are JSON is
+//! not checked. Key, headers and timestamp of the record stay.
 
 mod rules;
 
 use std::ops::Range;
 
 use rules::{Rule, Rules};
-use weir_json::{Malformed, Member, Members, ends_at, write_string};
+use weir_json::{Colons, Kind, Malformed, Members, Value, ends_at, write_string};
 use weir_plugin::{Config, Output, Record, transform};
 
 /// The transform, configured.
@@ -80,25 +81,67 @@ impl JsonProject {
 
     #[inline]
     fn object(&self, text: &[u8], buffer: &mut Vec<u8>) -> Result<(), Malformed> {
-        let mut members = weir_json::members(text).ok_or(Malformed { at: 0 })?;
-        self.members(&mut members, &self.rules, buffer)?;
-        ends_at(text, members.end().unwrap_or(0))
+        let end = self.members(text, &self.rules, buffer)?;
+        ends_at(text, end)
+    }
+
+    /// Writes the object that `text` begins with; gives the place after it.
+    #[inline]
+    fn members(&self, text: &[u8], rules: &Rules, buffer: &mut Vec<u8>) -> Result<usize, Malformed> {
+        let start = Malformed { at: 0 };
+        buffer.push(b'{');
+        let end = if rules.others_stay() {
+            let mut members = weir_json::members(text).ok_or(start)?;
+            self.all_but(&mut members, rules, buffer)?;
+            members.end()
+        } else {
+            let mut colons = weir_json::colons(text, rules.endings()).ok_or(start)?;
+            self.only(&mut colons, text, rules, buffer)?;
+            colons.end()
+        };
+        buffer.push(b'}');
+        Ok(end.unwrap_or(text.len()))
+    }
+
+    /// Writes members that rules name, and looks at no others.
+    #[inline]
+    fn only(
+        &self,
+        colons: &mut Colons<'_>,
+        text: &[u8],
+        rules: &Rules,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        let opened = buffer.len();
+        while let Some(colon) = colons.next_colon()? {
+            if let Some((rule, start)) = rules.at(&colon)
+                && !rule.dropped
+            {
+                let (value, place) = colon.value()?;
+                separate(buffer, opened);
+                if rule.changes() {
+                    self.changed((start, place.start), value, rule, text, buffer)?;
+                } else {
+                    buffer.extend_from_slice(&text[start..place.end]);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Copies members in runs: from the first that stays as it is to the last before one that does not, with what stands between them.
-    fn members(
+    fn all_but(
         &self,
         members: &mut Members<'_>,
         rules: &Rules,
         buffer: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
         let text = members.text();
-        buffer.push(b'{');
         let opened = buffer.len();
         let mut run: Option<Range<usize>> = None;
         while let Some(member) = members.next_at()? {
             let rule = rules.of(member.key);
-            let stays = rule.map_or(rules.others_stay(), |rule| !rule.dropped);
+            let stays = rule.is_none_or(|rule| !rule.dropped);
             if stays && rule.is_none_or(|rule| !rule.changes()) {
                 run = Some(run.map_or(member.start, |run| run.start)..member.end);
                 continue;
@@ -109,20 +152,27 @@ impl JsonProject {
             }
             if let (true, Some(rule)) = (stays, rule) {
                 separate(buffer, opened);
-                self.changed(&member, rule, text, buffer)?;
+                self.changed(
+                    (member.start, member.value_start),
+                    member.value,
+                    rule,
+                    text,
+                    buffer,
+                )?;
             }
         }
         if let Some(run) = run {
             separate(buffer, opened);
             buffer.extend_from_slice(&text[run]);
         }
-        buffer.push(b'}');
         Ok(())
     }
 
+    /// Writes a member that does not stay as it is, from its name and its value on.
     fn changed(
         &self,
-        member: &Member<'_>,
+        (start, value_start): (usize, usize),
+        value: Value<'_>,
         rule: &Rule,
         text: &[u8],
         buffer: &mut Vec<u8>,
@@ -132,12 +182,14 @@ impl JsonProject {
                 buffer.extend_from_slice(renamed);
                 buffer.push(b':');
             }
-            None => buffer.extend_from_slice(&text[member.start..member.value_start]),
+            None => buffer.extend_from_slice(&text[start..value_start]),
         }
-        match member.value.members() {
+        match value.kind() {
             _ if rule.masked => buffer.extend_from_slice(&self.mask),
-            Some(mut inner) if rule.has_inner() => self.members(&mut inner, &rule.inner, buffer)?,
-            _ => buffer.extend_from_slice(member.value.raw()),
+            Kind::Object if rule.has_inner() => {
+                self.members(value.raw(), &rule.inner, buffer)?;
+            }
+            _ => buffer.extend_from_slice(value.raw()),
         }
         Ok(())
     }

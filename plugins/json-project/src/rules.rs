@@ -1,4 +1,4 @@
-use weir_json::{Text, write_string};
+use weir_json::{Colon, Endings, Text, write_string};
 use weir_plugin::Config;
 
 /// What becomes of an object's members: rules by name, nested like the objects. There are few: a list is searched faster than a map.
@@ -7,6 +7,8 @@ pub(crate) struct Rules {
     rules: Vec<(String, Rule)>,
     /// Only members with `Rule::kept` stay.
     only_kept: bool,
+    /// Of the names with rules.
+    endings: Endings,
 }
 
 /// What becomes of one member.
@@ -54,6 +56,19 @@ impl Rules {
             .iter()
             .find(|(rule, _)| name.is(rule.as_bytes()))
             .map(|(_, rule)| rule)
+    }
+
+    /// The rule for the member of this colon, and where that begins, if there is one.
+    #[inline(always)]
+    pub(crate) fn at(&self, colon: &Colon<'_>) -> Option<(&Rule, usize)> {
+        let mut rules = self.rules.iter();
+        rules.find_map(|(name, rule)| Some((rule, colon.start_of(name.as_bytes())?)))
+    }
+
+    /// What the names with rules end with.
+    #[inline]
+    pub(crate) fn endings(&self) -> Endings {
+        self.endings
     }
 
     /// Whether members without a rule stay.
@@ -104,6 +119,7 @@ impl Rules {
             rule.dropped |= self.only_kept && !rule.kept;
             rule.inner.settle();
         }
+        self.endings = Endings::of(self.rules.iter().map(|(name, _)| name.as_bytes()));
     }
 }
 

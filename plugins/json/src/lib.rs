@@ -5,14 +5,19 @@
 //!
 //! Every function takes whatever bytes there are: what is not JSON is [`Malformed`].
 
+mod block;
+mod colons;
 mod members;
 mod number;
 mod skip;
 mod text;
+mod tokens;
 mod value;
 
+pub use block::{BLOCK_BYTES, is_plain, places};
+pub use colons::{Colon, Colons, Endings};
 pub use members::{Elements, Member, Members};
-pub use number::parse_number;
+pub use number::{is_number, parse_number};
 pub use text::{Text, write_string};
 pub use value::{Kind, Value};
 
@@ -56,31 +61,45 @@ pub fn ends_at(text: &[u8], at: usize) -> Result<(), Malformed> {
     }
 }
 
+/// The same for few of many members: those whose names have one of these endings, and perhaps others.
+#[inline]
+pub fn colons(text: &[u8], endings: Endings) -> Option<Colons<'_>> {
+    let at = skip::space(text, 0);
+    (text.get(at) == Some(&b'{')).then(|| Colons::at(text, at, endings))
+}
+
 /// The value at `path` (names of members, from the outermost in), if there is one. Of members of the same name, the first counts. The text
-/// behind it is not looked at.
+/// behind it is not looked at; of the members before it, only strings and brackets are.
 ///
 /// # Errors
 ///
-/// When the text is malformed before the value is found.
+/// When the text is malformed before the value is found, in what is looked at.
+#[inline]
 pub fn find<'a>(text: &'a [u8], path: &[impl AsRef<[u8]>]) -> Result<Option<Value<'a>>, Malformed> {
     let mut at = skip::space(text, 0);
-    'path: for name in path {
+    for name in path {
         if text.get(at) != Some(&b'{') {
             // Whether it is JSON at all is worth knowing even so.
-            skip::value(text, at)?;
+            Value::at(text, at)?;
             return Ok(None);
         }
-        let mut members = Members::at(text, at);
-        while let Some((key, value_at)) = members.key()? {
-            if key.is(name.as_ref()) {
-                at = value_at;
-                continue 'path;
-            }
-            members.pass(skip::value(text, value_at)?);
-        }
-        return Ok(None);
+        let Some(colon) = seek(text, at, name.as_ref())? else {
+            return Ok(None);
+        };
+        at = colon.value_start();
     }
     Value::at(text, at).map(|(value, _)| Some(value))
+}
+
+/// The first member of this name in the object whose `{` is at `at`.
+fn seek<'a>(text: &'a [u8], at: usize, name: &[u8]) -> Result<Option<Colon<'a>>, Malformed> {
+    let mut colons = Colons::at(text, at, Endings::one(name));
+    while let Some(colon) = colons.next_colon()? {
+        if colon.start_of(name).is_some() {
+            return Ok(Some(colon));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use crate::tokens::Tokens;
 use crate::{Malformed, Text, Value, skip};
 
 /// One member of an object, and where it stands.
@@ -18,7 +19,7 @@ pub struct Member<'a> {
 /// The members of an object: names and values, in the order they are written.
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
-    text: &'a [u8],
+    tokens: Tokens<'a>,
     at: usize,
     key_at: usize,
     first: bool,
@@ -30,7 +31,7 @@ impl<'a> Members<'a> {
     #[inline]
     pub(crate) fn at(text: &'a [u8], at: usize) -> Self {
         Self {
-            text,
+            tokens: Tokens::new(text, at + 1),
             at: at + 1,
             key_at: 0,
             first: true,
@@ -38,35 +39,45 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The next member's name and the place where its value begins; [`pass`](Self::pass) has to be told where it ends.
+    /// The next member's name and the place where its value begins, which is to be [taken](Self::value_at) before the next.
     #[inline]
     pub(crate) fn key(&mut self) -> Result<Option<(Text<'a>, usize)>, Malformed> {
         if self.done {
             return Ok(None);
         }
-        let mut at = skip::space(self.text, self.at);
-        match self.text.get(at) {
-            Some(b'}') => {
+        let (mut token, mut at) = self.tokens.next_from(self.at)?;
+        match token {
+            b'}' => {
                 self.done = true;
                 self.at = at;
                 return Ok(None);
             }
-            Some(b',') if !self.first => at = skip::space(self.text, at + 1),
+            b',' if !self.first => (token, at) = self.tokens.next_from(at + 1)?,
             _ if self.first => {}
             _ => return Err(Malformed { at }),
         }
-        self.first = false;
-        if self.text.get(at) != Some(&b'"') {
+        if token != b'"' {
             return Err(Malformed { at });
         }
+        self.first = false;
         self.key_at = at;
-        let end = skip::string(self.text, at + 1)?;
-        let key = Text::new(&self.text[at + 1..end]);
-        let colon = skip::space(self.text, end + 1);
-        if self.text.get(colon) != Some(&b':') {
+        let text = self.tokens.text();
+        let end = self.tokens.next()?;
+        let key = Text::new(&text[at + 1..end]);
+        let key = if self.tokens.is_plain() { key.plain() } else { key };
+        let (token, colon) = self.tokens.next_from(end + 1)?;
+        if token != b':' {
             return Err(Malformed { at: colon });
         }
-        Ok(Some((key, skip::space(self.text, colon + 1))))
+        Ok(Some((key, skip::space(text, colon + 1))))
+    }
+
+    /// The value at `at`.
+    #[inline]
+    pub(crate) fn value_at(&mut self, at: usize) -> Result<Value<'a>, Malformed> {
+        let (value, end) = Value::take(&mut self.tokens, at)?;
+        self.at = end;
+        Ok(value)
     }
 
     /// The next member: its name, its value, and where it stands in the object's text, from the name's quote to the value's end.
@@ -80,33 +91,26 @@ impl<'a> Members<'a> {
             return Ok(None);
         };
         let start = self.key_at;
-        let (value, end) = Value::at(self.text, value_at)?;
-        self.pass(end);
+        let value = self.value_at(value_at)?;
         Ok(Some(Member {
             key,
             value,
             start,
             value_start: value_at,
-            end,
+            end: self.at,
         }))
     }
 
     /// The text that the object stands in: what the places of a [`Member`] count in.
     #[inline]
     pub fn text(&self) -> &'a [u8] {
-        self.text
+        self.tokens.text()
     }
 
     /// The place after the object's `}`, once the last member has been taken.
     #[inline]
     pub fn end(&self) -> Option<usize> {
         self.done.then_some(self.at + 1)
-    }
-
-    /// Goes on at `end`, after a value.
-    #[inline]
-    pub(crate) fn pass(&mut self, end: usize) {
-        self.at = end;
     }
 }
 
@@ -124,7 +128,7 @@ impl<'a> Iterator for Members<'a> {
 /// The elements of an array.
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
-    text: &'a [u8],
+    tokens: Tokens<'a>,
     at: usize,
     done: bool,
 }
@@ -133,21 +137,25 @@ impl<'a> Elements<'a> {
     /// Of an array's text, brackets included.
     pub(crate) fn new(text: &'a [u8]) -> Self {
         Self {
-            text,
+            tokens: Tokens::new(text, 1),
             at: 1,
             done: false,
         }
     }
 
     fn element(&mut self) -> Result<Option<Value<'a>>, Malformed> {
-        let mut at = skip::space(self.text, self.at);
-        match self.text.get(at) {
+        let text = self.tokens.text();
+        let mut at = skip::space(text, self.at);
+        match text.get(at) {
             Some(b']') => return Ok(None),
-            Some(b',') if self.at > 1 => at = skip::space(self.text, at + 1),
+            Some(b',') if self.at > 1 => {
+                self.tokens.next_from(at)?;
+                at = skip::space(text, at + 1);
+            }
             _ if self.at == 1 => {}
             _ => return Err(Malformed { at }),
         }
-        let (value, end) = Value::at(self.text, at)?;
+        let (value, end) = Value::take(&mut self.tokens, at)?;
         self.at = end;
         Ok(Some(value))
     }

@@ -1,24 +1,39 @@
 /// The number that `text` is, if it is one by JSON's grammar (no leading zeros, no `+`, no bare point).
 #[inline]
 pub fn parse_number(text: &[u8]) -> Option<f64> {
-    if !is_number(text) {
-        return None;
-    }
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
     // Whole numbers below 2^53 are what most data has, and exact.
-    if digits.len() <= 15 && digits.iter().all(u8::is_ascii_digit) {
-        let whole = digits
-            .iter()
-            .fold(0_u64, |whole, digit| whole * 10 + u64::from(digit - b'0')) as f64;
+    if let Some(whole) = whole(digits) {
         return Some(if negative { -whole } else { whole });
+    }
+    if !is_number(text) {
+        return None;
     }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn is_number(text: &[u8]) -> bool {
+#[inline]
+fn whole(digits: &[u8]) -> Option<f64> {
+    if digits.is_empty() || digits.len() > 15 || (digits[0] == b'0' && digits.len() > 1) {
+        return None;
+    }
+    let mut whole = 0_u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        whole = whole * 10 + u64::from(digit);
+    }
+    Some(whole as f64)
+}
+
+/// Whether `text` is a number by JSON's grammar.
+#[inline]
+pub fn is_number(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let whole = digits(text);
     if whole == 0 || (whole > 1 && text[0] == b'0') {

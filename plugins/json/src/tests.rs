@@ -1,4 +1,5 @@
 use super::*;
+use crate::tokens::Tokens;
 
 const RECORD: &[u8] = br#" { "id" : 7, "user": {"name": "J\u00f6rg \"x\"", "tags": ["a,]", {"b": 1}], "ok": true}, "none": null,
     "price": -1.5e3, "a\"b": "quoted key" , "id": "the second" } "#;
@@ -76,7 +77,16 @@ fn what_is_not_json_is_malformed() {
         "{b:1, \"a\":2}",
         "{\"b\":x, \"a\":2}",
     ] {
-        assert!(find(text.as_bytes(), &["a"]).is_err(), "{text}");
+        assert!(
+            members(text.as_bytes()).unwrap().any(|member| member.is_err()),
+            "{text}"
+        );
+        // Members that are not asked for are read as far as finding their end takes.
+        assert_eq!(
+            find(text.as_bytes(), &["a"]).unwrap().map(|value| value.raw()),
+            Some(b"2".as_slice()),
+            "{text}"
+        );
     }
     for text in ["[,1]", "[1 2]", "[1,]", "[x]"] {
         let value = Value::parse(text.as_bytes()).expect("brackets close");
@@ -150,28 +160,155 @@ fn escapes_are_undone() {
     assert_eq!(text(r#""\u12""#), "\u{fffd}12");
 }
 
+/// What [`Tokens`] finds, one byte after the other.
+fn tokens_one_by_one(text: &[u8], from: usize) -> Vec<usize> {
+    let (mut in_string, mut escaped) = (false, false);
+    let mut tokens = Vec::new();
+    for (at, byte) in text.iter().enumerate().skip(from) {
+        let is_quote = *byte == b'"' && !escaped;
+        if is_quote || (!in_string && b"{}[]:,".contains(byte)) {
+            tokens.push(at);
+        }
+        in_string ^= is_quote;
+        escaped = *byte == b'\\' && !escaped;
+    }
+    tokens
+}
+
+fn tokens(text: &[u8], from: usize) -> Vec<usize> {
+    let mut tokens = Tokens::new(text, from);
+    std::iter::from_fn(|| tokens.next().ok()).collect()
+}
+
 #[test]
-fn the_search_for_quotes_misses_none() {
-    // Every place of a quote or backslash in words of eight bytes, with neighbours that borrow in the subtraction.
-    for at in 0..24 {
-        for special in [b'"', b'\\'] {
-            for other in [b'!', b'#', b'[', b']', 0, 1, 0x80, 0xff] {
-                let mut text = vec![other; 24];
-                text[at] = special;
-                text.extend_from_slice(b"\"\"");
-                let expected = if special == b'"' {
-                    at
-                } else if at == 23 {
-                    25
-                } else {
-                    24
+fn tokens_are_found_in_blocks_as_one_by_one() {
+    // Much of what matters (quotes, backslashes in runs), some of what differs from it in one bit, and bytes that are no text.
+    const BYTES: &[u8] = b"\"\"\"\\\\\\\\{}[]:,  a1\x02\x0c\x1b\x1d\x1a\xa2\xfb\xff\0#!";
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for round in 0..4_000 {
+        let text: Vec<u8> = (0..round % 300)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                BYTES[(seed >> 32) as usize % BYTES.len()]
+            })
+            .collect();
+        let from = text.len() / 3 * (round % 2);
+        assert_eq!(
+            tokens(&text, from),
+            tokens_one_by_one(&text, from),
+            "{:?} from {from}",
+            String::from_utf8_lossy(&text)
+        );
+    }
+}
+
+/// What [`find`] finds, by all members in turn.
+fn find_in_turn<'a>(text: &'a [u8], path: &[&str]) -> Option<&'a [u8]> {
+    let mut value = Value::parse(text).ok()?;
+    for name in path {
+        let mut members = value.members()?.map(|member| member.expect("the text is JSON"));
+        value = members.find(|(key, _)| key.is(name.as_bytes()))?.1;
+    }
+    Some(value.raw())
+}
+
+#[test]
+fn members_are_found_by_colons_as_in_turn() {
+    // Names that end like others, have escapes, stand in values, have spaces around them.
+    const NAMES: [&str; 8] = ["a", "ba", "\\\"a", "\\u0061", "a:", "", "x\\\\", "{a"];
+    const VALUES: [&str; 8] = [
+        "1",
+        "\"a\"",
+        "\"\\\"a\\\":2\"",
+        "{}",
+        "[{\"a\":3},\":\"]",
+        "null",
+        "\"\\\\\"",
+        "-2.5e1",
+    ];
+    let mut seed = 7_u64;
+    let mut below = |end: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % end
+    };
+    fn object(below: &mut impl FnMut(usize) -> usize, depth: usize) -> String {
+        let members: Vec<String> = (0..below(6))
+            .map(|_| {
+                let value = match below(3) {
+                    0 if depth < 3 => object(below, depth + 1),
+                    _ => VALUES[below(8)].to_owned(),
                 };
-                assert_eq!(
-                    skip::string(&text, 0),
-                    Ok(expected),
-                    "{special} at {at} among {other}"
-                );
-            }
+                let [before, after, name] = [
+                    " ".repeat(below(9) / 7),
+                    " ".repeat(below(9) / 7),
+                    NAMES[below(8)].to_owned(),
+                ];
+                format!("{after}\"{name}\"{before}:{after}{value}{before}")
+            })
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+    for _ in 0..3_000 {
+        let text = object(&mut below, 0);
+        for path in [
+            ["a"].as_slice(),
+            &["ba"],
+            &[""],
+            &["\"a"],
+            &["a:"],
+            &["x\\"],
+            &["a", "a"],
+            &["ba", "{a", "a"],
+        ] {
+            let found = find(text.as_bytes(), path).expect("the text is JSON");
+            assert_eq!(
+                found.map(|value| value.raw()),
+                find_in_turn(text.as_bytes(), path),
+                "{path:?} in {text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn escapes_cross_blocks() {
+    // Runs of backslashes of every length up to every place around the borders of blocks.
+    for end in 60..140 {
+        for run in 0..70.min(end) {
+            let mut text = vec![b'x'; 200];
+            text[end - run..end].fill(b'\\');
+            text[0] = b'"';
+            text[end] = b'"';
+            text[end + 2] = b'"';
+            assert_eq!(tokens(&text, 0), tokens_one_by_one(&text, 0), "{run} up to {end}");
+        }
+    }
+}
+
+#[test]
+fn long_records_are_read_across_blocks() {
+    for filler in 0..200 {
+        let text = format!(
+            r#"{{"a":"{}","b\\":{{"c":[{}1],"d":"\"}}"}},"e" : -2.5 }}"#,
+            "x".repeat(filler),
+            "[],".repeat(filler % 50)
+        );
+        let found = |path: &[&str]| {
+            let value = find(text.as_bytes(), path).expect("the record is JSON")?;
+            Some(String::from_utf8_lossy(value.raw()).into_owned())
+        };
+        assert_eq!(found(&["b\\", "d"]).as_deref(), Some(r#""\"}""#), "{text}");
+        assert_eq!(found(&["e"]).as_deref(), Some("-2.5"), "{text}");
+        assert_eq!(
+            found(&["b\\", "c"]).map(|array| array.len()),
+            Some(3 + "[],".len() * (filler % 50))
+        );
+        assert_eq!(found(&["a"]).map(|text| text.len()), Some(filler + 2));
+        assert!(Value::parse(text.as_bytes()).is_ok());
+        for end in 0..text.len() {
+            assert!(Value::parse(&text.as_bytes()[..end]).is_err(), "{end} of {text}");
         }
     }
 }

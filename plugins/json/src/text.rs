@@ -1,15 +1,24 @@
+use crate::is_plain;
 use std::borrow::Cow;
 
 /// What stands between the quotes of a string, escapes and all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
     raw: &'a [u8],
+    /// Known to have no escapes.
+    plain: bool,
 }
 
 impl<'a> Text<'a> {
     #[inline]
     pub(crate) fn new(raw: &'a [u8]) -> Self {
-        Self { raw }
+        Self { raw, plain: false }
+    }
+
+    /// The same, which has no escapes.
+    #[inline]
+    pub(crate) fn plain(self) -> Self {
+        Self { plain: true, ..self }
     }
 
     /// As it is written, without the quotes.
@@ -27,6 +36,9 @@ impl<'a> Text<'a> {
             (Some(own), Some(first)) if own == first => {}
             _ => return false,
         }
+        if self.plain {
+            return self.raw == other;
+        }
         if self.raw == other {
             return !other.contains(&b'\\');
         }
@@ -37,7 +49,7 @@ impl<'a> Text<'a> {
     /// What it means: borrowed unless there are escapes in it. A lone half of a surrogate pair becomes U+FFFD, an unknown escape the
     /// character after the backslash.
     pub fn unescaped(&self) -> Cow<'a, [u8]> {
-        if self.raw.contains(&b'\\') {
+        if !self.plain && self.raw.contains(&b'\\') {
             Cow::Owned(unescape(self.raw))
         } else {
             Cow::Borrowed(self.raw)
@@ -91,6 +103,12 @@ fn unescape_code(escape: &[u8], text: &mut Vec<u8>) -> usize {
 
 /// Appends `text` as a JSON string, with quotes. What is not UTF-8 in it becomes U+FFFD.
 pub fn write_string(out: &mut Vec<u8>, text: &[u8]) {
+    if is_plain(text) {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+        return;
+    }
     match std::str::from_utf8(text) {
         Ok(_) => write_utf8(out, text),
         Err(_) => write_utf8(out, String::from_utf8_lossy(text).as_bytes()),

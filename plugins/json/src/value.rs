@@ -1,3 +1,4 @@
+use crate::tokens::Tokens;
 use crate::{Elements, Malformed, Members, Text, number, skip};
 
 /// What a value is.
@@ -40,25 +41,49 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value that begins at `at`, which the next of `tokens` is of or behind, and the place after it.
+    #[inline]
+    pub(crate) fn take(tokens: &mut Tokens<'a>, at: usize) -> Result<(Self, usize), Malformed> {
+        let text = tokens.text();
+        // The most frequent first, and no table of jumps: each of its jumps would be mispredicted.
+        let (kind, end) = match text.get(at).copied() {
+            Some(b'"') => (Kind::String, tokens.string()? + 1),
+            Some(byte) if is_of_number(byte) => (Kind::Number, skip::number(text, at)),
+            Some(byte) if byte | 0x20 == b'{' => {
+                let kind = if byte == b'{' { Kind::Object } else { Kind::Array };
+                (kind, tokens.container()?)
+            }
+            _ => Self::literal(text, at)?,
+        };
+        let raw = &text[at..end];
+        Ok((Self { kind, raw }, end))
+    }
+
     /// The value that begins at `at`, and the place after it.
     #[inline]
     pub(crate) fn at(text: &'a [u8], at: usize) -> Result<(Self, usize), Malformed> {
-        let end = skip::value(text, at)?;
-        let kind = match text[at] {
-            b'{' => Kind::Object,
-            b'[' => Kind::Array,
-            b'"' => Kind::String,
-            b't' | b'f' => Kind::Bool,
-            b'n' => Kind::Null,
-            _ => Kind::Number,
-        };
-        Ok((
-            Self {
-                kind,
-                raw: &text[at..end],
-            },
-            end,
-        ))
+        match text.get(at).copied() {
+            Some(byte) if is_of_number(byte) => {
+                let end = skip::number(text, at);
+                let raw = &text[at..end];
+                let kind = Kind::Number;
+                Ok((Self { kind, raw }, end))
+            }
+            _ => Self::take(&mut Tokens::new(text, at), at),
+        }
+    }
+
+    fn literal(text: &'a [u8], at: usize) -> Result<(Kind, usize), Malformed> {
+        for (word, kind) in [
+            (b"null".as_slice(), Kind::Null),
+            (b"true", Kind::Bool),
+            (b"false", Kind::Bool),
+        ] {
+            if text.get(at..).is_some_and(|rest| rest.starts_with(word)) {
+                return Ok((kind, at + word.len()));
+            }
+        }
+        Err(Malformed { at })
     }
 
     /// What it is.
@@ -100,4 +125,9 @@ impl<'a> Value<'a> {
     pub fn elements(&self) -> Option<Elements<'a>> {
         (self.kind == Kind::Array).then(|| Elements::new(self.raw))
     }
+}
+
+#[inline]
+fn is_of_number(first: u8) -> bool {
+    first.is_ascii_digit() || first == b'-'
 }
