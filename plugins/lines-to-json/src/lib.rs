@@ -15,9 +15,12 @@
 //! `key` says otherwise.
 
 mod fields;
+mod plain;
+
+use std::ops::Range;
 
 use fields::{Field, Fields};
-use weir_json::{parse_number, write_string};
+use weir_json::{is_number, is_plain, write_string};
 use weir_plugin::{Config, Output, Record, transform};
 
 /// Bytes of a line that a reason quotes.
@@ -44,8 +47,10 @@ enum Format {
 #[derive(Debug)]
 struct Column {
     name: String,
-    /// The name as a JSON string with the colon after it.
+    /// What stands before the value: brace or comma, the name as a JSON string, colon.
     label: Vec<u8>,
+    /// The same with zeros behind it, up to whole words.
+    padded: Vec<u8>,
     text: bool,
     key: bool,
 }
@@ -104,6 +109,15 @@ impl LinesToJson {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let mut buffer = std::mem::take(&mut self.buffer);
+        if let Some((len, key)) = self.plain(line, &mut buffer) {
+            let draft = out.edit(record).value(&buffer[..len]);
+            match key {
+                Some(key) => draft.key(&line[key]).emit(),
+                None => draft.emit(),
+            }
+            self.buffer = buffer;
+            return;
+        }
         let mut key = std::mem::take(&mut self.key_buffer);
         buffer.clear();
         key.clear();
@@ -115,6 +129,20 @@ impl LinesToJson {
         }
         self.buffer = buffer;
         self.key_buffer = key;
+    }
+
+    /// The length of the line's object at the front of the buffer, and the place of the key in the line, if the line can go the short
+    /// way: neither header nor misfit, nothing in it that needs care.
+    #[inline]
+    fn plain(&self, line: &[u8], buffer: &mut Vec<u8>) -> Option<(usize, Option<Range<usize>>)> {
+        match &self.format {
+            Format::Columns { delimiter, columns }
+                if is_plain(line) && !line.starts_with(columns[0].name.as_bytes()) =>
+            {
+                plain::object(line, *delimiter, columns, &self.nulls, buffer)
+            }
+            _ => None,
+        }
     }
 
     #[inline]
@@ -134,7 +162,6 @@ impl LinesToJson {
         buffer: &mut Vec<u8>,
         key: &mut Vec<u8>,
     ) -> Line {
-        buffer.push(b'{');
         let mut fields = Fields::new(line, delimiter);
         let mut is_header = true;
         for (index, column) in columns.iter().enumerate() {
@@ -142,9 +169,6 @@ impl LinesToJson {
                 return Line::Misfit(format!("{index} columns instead of {}", columns.len()));
             };
             is_header = is_header && field.is(column.name.as_bytes());
-            if index > 0 {
-                buffer.push(b',');
-            }
             buffer.extend_from_slice(&column.label);
             self.write(field, column.text, buffer);
             if column.key {
@@ -248,7 +272,8 @@ impl Format {
         config.required("columns")?;
         let columns: Vec<Column> = config
             .list("columns")
-            .map(|name| Column::new(name, config))
+            .enumerate()
+            .map(|(index, name)| Column::new(index, name, config))
             .collect();
         if columns.is_empty() {
             return Err("`columns` names none".to_owned());
@@ -263,22 +288,20 @@ impl Format {
 }
 
 impl Column {
-    fn new(name: &str, config: &Config) -> Self {
-        let mut label = Vec::new();
+    fn new(index: usize, name: &str, config: &Config) -> Self {
+        let mut label = vec![if index == 0 { b'{' } else { b',' }];
         write_string(&mut label, name.as_bytes());
         label.push(b':');
+        let mut padded = label.clone();
+        padded.resize(label.len().next_multiple_of(plain::WORD), 0);
         Self {
             name: name.to_owned(),
             label,
+            padded,
             text: config.list("text").any(|text| text == name),
             key: config.get("key") == Some(name),
         }
     }
-}
-
-#[inline]
-fn is_number(text: &[u8]) -> bool {
-    matches!(text.first(), Some(b'-' | b'0'..=b'9')) && parse_number(text).is_some()
 }
 
 transform!(LinesToJson, LinesToJson::line);

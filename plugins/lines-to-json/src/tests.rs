@@ -171,3 +171,81 @@ fn a_wrong_configuration_is_refused_in_words() {
         assert!(error.contains(word), "{error}");
     }
 }
+
+#[test]
+fn plain_lines_become_what_all_lines_become() {
+    const FIELDS: [&str; 24] = [
+        "",
+        "0",
+        "7",
+        "10",
+        "007",
+        "-1",
+        "-",
+        "1.5",
+        "1e9",
+        "12345678",
+        "123456789",
+        "12345678901234567890",
+        "12:45",
+        "1a",
+        "true",
+        "false",
+        "truely",
+        "f",
+        "NA",
+        "N",
+        "null",
+        "x y",
+        "a word that is longer than two words",
+        "2013-01-01T10:00:00Z",
+    ];
+    let mut seed = 3_u64;
+    let mut below = |end: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % end
+    };
+    let mut went_the_short_way = 0;
+    for count in (1..25).cycle().take(2_000) {
+        let names: Vec<String> = (0..count)
+            .map(|index| format!("column{}", index * index))
+            .collect();
+        let mut pairs = vec![("columns".to_owned(), names.join(","))];
+        if below(2) == 0 {
+            pairs.push(("text".to_owned(), names[below(count)].clone()));
+        }
+        if below(2) == 0 {
+            pairs.push(("key".to_owned(), names[below(count)].clone()));
+        }
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        let lines = configure(&pairs).unwrap();
+        // One too few or too many now and then.
+        let fields: Vec<&str> = (0..count + below(20) / 18 - (below(20) / 18).min(count - 1))
+            .map(|_| FIELDS[below(24)])
+            .collect();
+        let line = fields.join(",");
+        let (mut long, mut key, mut short) = (Vec::new(), Vec::new(), vec![b'?'; below(300)]);
+        let expected = lines.object(line.as_bytes(), &mut long, &mut key);
+        match lines.plain(line.as_bytes(), &mut short) {
+            Some((len, place)) => {
+                assert!(matches!(expected, Line::Object), "{line}");
+                assert_eq!(
+                    String::from_utf8_lossy(&short[..len]),
+                    String::from_utf8_lossy(&long),
+                    "{line}"
+                );
+                assert_eq!(
+                    place.map(|place| &line.as_bytes()[place]),
+                    lines.key.is_some().then_some(&key[..]),
+                    "{line}"
+                );
+                went_the_short_way += 1;
+            }
+            None => assert!(!matches!(expected, Line::Object), "{line}"),
+        }
+    }
+    assert!(went_the_short_way > 1_000);
+}
