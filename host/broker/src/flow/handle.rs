@@ -11,7 +11,7 @@ use crate::flow::counters::Counters;
 use crate::flow::log::FlowLog;
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing;
-use crate::flow::{BoundedKind, FlowBounded, FlowSpec, FlowStatus, Lane, Pause};
+use crate::flow::{BoundedKind, FlowBounded, FlowSpec, FlowStatus, Lane, Pause, before_running};
 use crate::ingest::Guard;
 use crate::meta::FlowRow;
 
@@ -135,6 +135,17 @@ impl Flow {
 
     pub(crate) fn row(&self) -> FlowRow {
         lock(&self.row).clone()
+    }
+
+    /// Whether it has done all that it was made for, and never runs again as it is.
+    pub(crate) fn is_finished(&self) -> bool {
+        lock(&self.row).pause.as_ref().is_some_and(|pause| pause.finished)
+    }
+
+    /// The plugins that a rollback would go back to, `name@version`; none if there is nothing to go back to.
+    pub(crate) fn plugins_before(&self) -> Vec<String> {
+        let row = lock(&self.row);
+        before_running(&row.revisions).map_or_else(Vec::new, |revision| revision.plugins.clone())
     }
 
     /// What stands in front of the topic of an ingest flow; `None` for any other.

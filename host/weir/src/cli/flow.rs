@@ -78,10 +78,13 @@ pub(super) enum Command {
     /// Show what a flow's plugins log, and what the broker says about them
     Logs(logs::Logs),
     /// Go back to what a flow ran before; its position and its state stay
+    ///
+    /// Each rollback goes one revision further back: a revision that came about by a rollback counts as the one that it repeats. To go
+    /// forward again, name the revision; `weir flow describe` lists them.
     Rollback {
         /// The flow
         name: String,
-        /// The revision to go back to; without it, the one before the last change
+        /// The revision to go to; without it, the one before what runs now
         #[arg(long, value_name = "REVISION")]
         to: Option<u32>,
     },
