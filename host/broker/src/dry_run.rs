@@ -2,6 +2,7 @@
 
 mod compare;
 mod run;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,7 +100,8 @@ pub struct Difference {
     pub partition: u32,
     /// The record's offset.
     pub offset: i64,
-    /// What the flow makes of it now: the topic and the beginning of the value of each record that comes out.
+    /// What the flow makes of it now: the topic and the beginning of the value of each record that comes out, and what else about it is
+    /// different from what was tried: key, timestamp, headers, the partition that the plugin chose.
     pub running: Vec<String>,
     /// What was tried makes of it.
     pub tried: Vec<String>,

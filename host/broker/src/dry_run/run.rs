@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use weir_batch::frame::OutputPartition;
 use weir_batch::{Batch, BatchError, Codec};
 
 use super::DryRunFailure;
+use super::shown::Shown;
 use crate::clock::now_ms;
 use crate::flow::collector::{Collector, Sink};
 use crate::flow::cursor::SinkShape;
@@ -63,7 +65,7 @@ pub(super) struct Output {
     /// Of everything about it.
     pub(super) hash: u64,
     pub(super) bytes: u64,
-    pub(super) sample: String,
+    pub(super) shown: Shown,
 }
 
 impl Stream {
@@ -186,24 +188,21 @@ impl BatchRun {
                 outputs: Vec::new(),
             })
             .collect();
-        let mut sources: Vec<_> = (0..self.sinks.len())
-            .map(|sink| {
-                trace
-                    .iter()
-                    .filter(move |(output, _)| *output == sink)
-                    .map(|(_, source)| *source)
-            })
+        let mut traced: Vec<_> = (0..self.sinks.len())
+            .map(|sink| trace.iter().filter(move |traced| traced.output == sink))
             .collect();
         for out in &batches {
             let sink = out.partition.topic as usize;
             for record in Batch::parse_trusted(&out.batch)?.records()? {
+                let traced = traced[sink].next();
+                let partition = traced.map_or(OutputPartition::Unchosen, |traced| traced.partition);
                 let mut hasher = DefaultHasher::new();
-                (record.timestamp(), record.tail()).hash(&mut hasher);
+                (record.timestamp(), record.tail(), partition).hash(&mut hasher);
                 made.streams[sink].outputs.push(Output {
-                    source: sources[sink].next().unwrap_or(offsets[first]),
+                    source: traced.map_or(offsets[first], |traced| traced.source),
                     hash: hasher.finish(),
                     bytes: record.tail().len() as u64,
-                    sample: record.value().map_or_else(|| "(null)".to_owned(), sample),
+                    shown: Shown::of(&record, partition),
                 });
             }
         }

@@ -70,7 +70,8 @@ pub struct DryRunFailure {
     pub sample: Option<String>,
 }
 
-/// A record of which different things were made: the topic and the beginning of the value of each record that comes out.
+/// A record of which different things were made: the topic and the beginning of the value of each record that comes out, and what else
+/// about it is different.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Difference {
