@@ -1,5 +1,7 @@
 //! One batch, run and taken apart again.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
@@ -78,10 +80,17 @@ impl Stream {
 }
 
 /// Everything that fails is left out, and told.
-struct LeaveOut;
+#[derive(Default)]
+struct LeaveOut {
+    /// The offsets of records that a plugin wants among the dead letters.
+    letters: RefCell<BTreeSet<i64>>,
+}
 
 impl Rules for LeaveOut {
-    fn judge(&self, _: Outcome, _: i64) -> Verdict {
+    fn judge(&self, outcome: Outcome, offset: i64) -> Verdict {
+        if outcome == Outcome::DeadLetter {
+            self.letters.borrow_mut().insert(offset);
+        }
         Verdict::Skip
     }
 }
@@ -150,6 +159,7 @@ impl BatchRun {
             chain,
             batch,
             collector,
+            rules: LeaveOut::default(),
             offsets: &offsets,
             values: &values,
             made: Made {
@@ -216,6 +226,7 @@ struct Attempt<'a> {
     chain: &'a mut Chain,
     batch: Batch<'a>,
     collector: Collector,
+    rules: LeaveOut,
     offsets: &'a [i64],
     values: &'a [Option<&'a [u8]>],
     made: Made,
@@ -223,12 +234,14 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn fail(&mut self, index: usize, plugin: Option<String>, reason: String) {
+        let offset = self.offsets.get(index).copied().unwrap_or_default();
         self.made.failures.push(DryRunFailure {
             topic: self.place.0.to_string(),
             partition: self.place.1,
-            offset: self.offsets.get(index).copied().unwrap_or_default(),
+            offset,
             plugin,
             reason,
+            dead_letter: self.rules.letters.borrow().contains(&offset),
             sample: self.values.get(index).copied().flatten().map(sample),
         });
     }
@@ -240,7 +253,7 @@ impl Bisect for Attempt<'_> {
     fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, String> {
         Ok(self
             .chain
-            .run(self.batch, range, &LeaveOut, &mut self.collector)
+            .run(self.batch, range, &self.rules, &mut self.collector)
             .map(|done| {
                 self.made.dropped += done.stats.dropped;
                 self.made.guest_ns += done.stats.guest_ns;
