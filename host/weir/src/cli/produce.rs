@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use weir_client::{Codec, Delivery, ErrorCode, Producer, Record, RecordFate};
 
 use super::context::Context;
+use super::output::counted;
 use super::{Failure, Progress, human_bytes, human_count, human_rate, number, signals};
 use lines::{Line, LineError};
 
@@ -142,8 +143,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             dropped => format!(", of which the topic's ingest flow left out {dropped}"),
         };
         format!(
-            "{} records, {} in {elapsed:.2} s: {} records/s, {}; every one acknowledged{dropped}",
-            tally.records,
+            "{}, {} in {elapsed:.2} s: {} records/s, {}; every one acknowledged{dropped}",
+            counted(tally.records, "record"),
             human_bytes(tally.bytes),
             human_count(tally.records as f64 / elapsed),
             human_rate(tally.bytes, elapsed),
