@@ -263,7 +263,7 @@ fn configure_is_under_the_same_limits() {
     );
     assert_eq!(
         refused_start(&plugin, &[("dou", "loop")]).to_string(),
-        "the plugin refuses its configuration: there is no `dou`: this plugin takes do, at, n"
+        "the plugin refuses its configuration: there is no `dou`: this plugin takes do, at, n, log"
     );
 }
 
