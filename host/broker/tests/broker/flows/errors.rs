@@ -1,5 +1,7 @@
 //! What a flow does when it cannot go on.
 
+use std::time::Duration;
+
 use weir_broker::{Broker, FlowSpec, FlowStatus, Pause};
 
 use super::numbers;
