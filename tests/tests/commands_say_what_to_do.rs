@@ -5,10 +5,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use weir_tests::{BrokerCommand, BrokerProcess};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_weir-under-test");
+
+/// What does not come in this time never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -87,13 +91,14 @@ impl Fixture {
 
     /// Waits until the flow `f` is in that state.
     fn wait_for(&self, state: &str) -> serde_json::Value {
+        // A flow's state is not announced to other processes; each question is a process of its own, which paces this.
+        let began = Instant::now();
         loop {
             let flow = self.json(&["flow", "describe", "f"]);
             if flow["state"] == state {
                 return flow;
             }
-            // A flow's state is not announced to other processes; the test's own limit bounds this.
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            assert!(began.elapsed() < PATIENCE, "not {state}: {flow}");
         }
     }
 }
