@@ -138,7 +138,7 @@ impl Core {
         for flow in flows.values().filter(|flow| !flow.is_finished()) {
             if flow.spec().plugins.contains(&reference) {
                 info.used_by.push(flow.name().to_owned());
-            } else if flow.plugins_before().contains(&reference) {
+            } else if flow.would_go_back_to(&reference) {
                 info.kept_for.push(flow.name().to_owned());
             }
         }

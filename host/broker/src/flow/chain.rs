@@ -188,7 +188,11 @@ impl Chain {
         out: &mut Collector,
     ) -> Result<Made, ChainError> {
         assert!(range.start <= range.end && range.end <= batch.len());
-        self.metered(&batch, range.clone(), |chain| {
+        // A record that has to wait for its dead-letter topic runs again when that is there.
+        let letter = |offset| policy.judge(Outcome::Trap, offset) == Verdict::DeadLetter;
+        let first = batch.header().base_offset + range.start as i64;
+        let again = !out.has_dead_letter() && range.len() == 1 && letter(first);
+        self.metered(&batch, range.clone(), again, |chain| {
             chain.run_stages(batch, range, policy, out)
         })
     }

@@ -142,10 +142,11 @@ impl Flow {
         lock(&self.row).pause.as_ref().is_some_and(|pause| pause.finished)
     }
 
-    /// The plugins that a rollback would go back to, `name@version`; none if there is nothing to go back to.
-    pub(crate) fn plugins_before(&self) -> Vec<String> {
+    /// Whether a rollback would have it run the plugin `reference`, which is `name@version`.
+    pub(crate) fn would_go_back_to(&self, reference: &str) -> bool {
         let row = lock(&self.row);
-        before_running(&row.revisions).map_or_else(Vec::new, |revision| revision.plugins.clone())
+        let before = before_running(&row.revisions);
+        before.is_some_and(|revision| revision.plugins.iter().any(|plugin| plugin == reference))
     }
 
     /// What stands in front of the topic of an ingest flow; `None` for any other.

@@ -38,10 +38,11 @@ impl Logs {
         }
     }
 
-    /// It is over.
-    pub(super) fn settle(&mut self, range: Range<usize>, error: Option<&ChainError>) {
+    /// It is over. `again`: should its call have failed, the very same follows.
+    pub(super) fn settle(&mut self, range: Range<usize>, error: Option<&ChainError>, again: bool) {
         let heard = self.heard.take();
         let write = match error {
+            Some(ChainError::Call { .. }) if again => false,
             // The flow was stopped in the middle: the same follows when it runs again.
             Some(ChainError::Call {
                 fault: Fault::Stopped,
@@ -99,7 +100,7 @@ mod tests {
         for (range, error) in runs {
             logs.begin(0, range.clone());
             plugin.log(Level::Info, &format!("{range:?}"));
-            logs.settle(range.clone(), error.as_ref());
+            logs.settle(range.clone(), error.as_ref(), false);
         }
         log.lines()
     }

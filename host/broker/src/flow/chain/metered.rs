@@ -22,19 +22,21 @@ impl Chain {
         }
     }
 
-    /// One run, of the records `range` of `batch`: counts it, settles what the plugins log in it, and counts the records that have failed for good when it is over. A call that fails as a
-    /// whole is no fault of a record's until it has only one.
+    /// One run, of the records `range` of `batch`: counts it, settles what the plugins log in it, and counts the records that have failed for
+    /// good when it is over. A call that fails as a whole is no fault of a record's until it has only one. `again`: should it fail, it is
+    /// to be run again as it is.
     pub(super) fn metered<T>(
         &mut self,
         batch: &Batch<'_>,
         range: Range<usize>,
+        again: bool,
         run: impl FnOnce(&mut Self) -> Result<T, ChainError>,
     ) -> Result<T, ChainError> {
         self.took_ns = 0;
         self.faults = FlowFaults::default();
         self.logs.begin(batch.header().base_offset, range.clone());
         let ran = run(self);
-        self.logs.settle(range.clone(), ran.as_ref().err());
+        self.logs.settle(range.clone(), ran.as_ref().err(), again);
         let lost = match &ran {
             Ok(_) | Err(ChainError::Record(_)) => None,
             Err(ChainError::Call { fault, .. }) => Some((*fault, range.len() == 1)),

@@ -27,7 +27,7 @@ impl Chain {
         kept: &mut [u8],
     ) -> Result<u64, ChainError> {
         assert!(range.start <= range.end && range.end <= batch.len() && self.only_selects());
-        self.metered(&batch, range.clone(), |chain| {
+        self.metered(&batch, range.clone(), false, |chain| {
             chain.select_by_stages(batch, range, kept)
         })
     }

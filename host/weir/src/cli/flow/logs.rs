@@ -41,7 +41,7 @@ struct Line {
 
 impl Line {
     fn plain(&self) -> String {
-        let mut text = format!("{} {:5}", start::rfc3339(self.time_ms), self.level);
+        let mut text = format!("{} {:8}", start::rfc3339(self.time_ms), self.level);
         if let Some(plugin) = &self.plugin {
             text.push_str(&format!(" {plugin}"));
         }
