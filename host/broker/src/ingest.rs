@@ -11,7 +11,8 @@
 //! What is stored of a batch of a producer with an id is an entry that takes the batch's place in the producer's sequence, with
 //! as many numbers as the producer sent records, however many are stored, even none. So the sequence goes on as the producer
 //! counts, and a repeat is answered with the place of the first time. What became of each record is not kept: the chain
-//! runs over the repeat as it did over the batch, and gives the same answer, unless the flow was changed meanwhile.
+//! runs over the repeat as it did over the batch, and gives the same answer, unless the flow was changed meanwhile. Records are
+//! counted when they are stored, so that a repeat's are not.
 
 mod guard;
 mod lane;
@@ -24,6 +25,7 @@ mod route;
 mod rules;
 mod run;
 mod submit;
+mod tally;
 mod turn;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use crate::flow::collector::OutBatch;
 use crate::flow::counters::Counters;
 use crate::ingest::RecordResults;
 use crate::ingest::made::{Made, Output};
+use crate::ingest::tally::Tally;
 use crate::produce::Produced;
 use crate::topic::log_durability;
 use crate::{BrokerError, Topic};
@@ -22,6 +23,8 @@ pub(crate) enum Submitted {
         /// Batches of the entry that are for the partition itself; they come first.
         batches: usize,
         records: Option<Box<RecordResults>>,
+        /// What of it is to be counted, if a flow judged it.
+        tally: Option<Tally>,
     },
     /// Nothing of it is stored.
     Nothing(Produced),
@@ -38,7 +41,6 @@ pub(super) async fn submit(
     counters: &Arc<Counters>,
     made: Made,
 ) -> Result<Submitted, BrokerError> {
-    counters.add(&made.stats);
     let state = topic.live_state()?;
     let durability = log_durability(state.config.durability);
     let Made {
@@ -46,8 +48,8 @@ pub(super) async fn submit(
         letters,
         sequence,
         records: sent,
+        stats,
         route,
-        ..
     } = made;
     let target = route.target;
     let append = |partition, batch| Append { partition, batch };
@@ -79,6 +81,7 @@ pub(super) async fn submit(
     }
     let submitted = match sequence {
         None if entry.appends.is_empty() => {
+            counters.add(&stats);
             let end = state
                 .partitions
                 .get(partition as usize)
@@ -109,6 +112,7 @@ pub(super) async fn submit(
         receipt: submitted.map_err(append_error)?,
         batches,
         records,
+        tally: Some(Tally::new(counters, stats)),
     })
 }
 
