@@ -112,7 +112,7 @@ fn answer(path: String) -> (&'static str, String) {
     if path.starts_with("/missing") {
         return ("404 Not Found", String::new());
     }
-    match path.strip_prefix("/lines/").map(|after| after.parse::<usize>()) {
+    match path.strip_prefix("/lines/").map(str::parse::<usize>) {
         Some(after) => (
             "200 OK",
             ["one", "two", "three"][after.unwrap().min(3)..].join("\n"),
