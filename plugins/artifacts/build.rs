@@ -49,13 +49,13 @@ fn main() {
             let path = out.join(format!("{}.component", plugin.name));
             let name = plugin.name.to_uppercase().replace('-', "_");
             format!(
-                "/// The component of `plugins/{}`.\npub const {name}: &[u8] = include_bytes!({path:?});\n",
+                "/// The component of the plugin `{}`.\npub const {name}: &[u8] = include_bytes!({path:?});\n",
                 plugin.name
             )
         })
         .collect();
     let code = format!(
-        "{constants}\n/// All components with the names of their folders, sorted by name.\npub const ALL: &[(&str, &[u8])] = &[\n{list}];\n"
+        "{constants}\n/// All components by the plugins' names, sorted.\npub const ALL: &[(&str, &[u8])] = &[\n{list}];\n"
     );
     write_if_changed(&out.join("components.rs"), code.as_bytes());
 }

@@ -319,7 +319,7 @@ async fn the_command_line_guards_a_topic_and_says_what_was_refused() {
     let (done, said) = run(&["produce", "t"], "{\"n\":1}\nno JSON\n{\"n\":2}\n");
     assert!(!done, "{said}");
     for part in [
-        "refused 1 lines",
+        "refused 1 line,",
         "line 2",
         "RECORD_REJECTED",
         "2 others are acknowledged",

@@ -210,7 +210,7 @@ async fn a_filter_that_fails_ends_its_subscription_and_no_other() {
             records, before,
             "{what}: what comes before the record is delivered"
         );
-        let place = format!("hostile-filter@1 fails at t/0 offset {before}");
+        let place = format!("hostile-filter@1 fails at t/0@{before}");
         assert!(error.to_string().contains(&place), "{error}");
         assert!(soon(consumer.next()).await.is_none(), "it is over");
     }

@@ -96,7 +96,10 @@ impl Core {
     pub(crate) fn flow(&self, name: &str) -> Result<Arc<Flow>, BrokerError> {
         let flows = self.flows.read().unwrap_or_else(PoisonError::into_inner);
         flows.get(name).cloned().ok_or_else(|| {
-            let message = format!("there is no flow '{}': list what there is", name.escape_debug());
+            let message = format!(
+                "there is no flow '{}': see what there is (weir flow list)",
+                name.escape_debug()
+            );
             BrokerError::new(ErrorKind::UnknownFlow, message)
         })
     }
@@ -127,13 +130,18 @@ impl Core {
             created_ms: row.created_ms,
             imports: row.imports.clone(),
             used_by: Vec::new(),
+            kept_for: Vec::new(),
         };
         let reference = info.reference();
         let flows = self.flows.read().unwrap_or_else(PoisonError::into_inner);
-        let using = flows
-            .values()
-            .filter(|flow| flow.spec().plugins.contains(&reference));
-        info.used_by = using.map(|flow| flow.name().to_owned()).collect();
+        // What is finished runs nothing any more.
+        for flow in flows.values().filter(|flow| !flow.is_finished()) {
+            if flow.spec().plugins.contains(&reference) {
+                info.used_by.push(flow.name().to_owned());
+            } else if flow.would_go_back_to(&reference) {
+                info.kept_for.push(flow.name().to_owned());
+            }
+        }
         info
     }
 }

@@ -2,6 +2,7 @@
 
 mod compare;
 mod run;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,7 +66,9 @@ pub struct Trial {
     pub dropped: u64,
     /// Records that a plugin could not handle.
     pub failed: u64,
-    /// The first of those.
+    /// Records that a plugin wanted among the dead letters.
+    pub dead_lettered: u64,
+    /// The first of both.
     pub failures: Vec<DryRunFailure>,
     /// Nanoseconds in the plugins' calls.
     pub guest_ns: u64,
@@ -73,7 +76,7 @@ pub struct Trial {
     pub memory_bytes_peak: u64,
 }
 
-/// A record that a plugin could not handle.
+/// A record that a plugin could not handle, or wanted among the dead letters.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DryRunFailure {
     /// The source topic.
@@ -88,6 +91,8 @@ pub struct DryRunFailure {
     pub reason: String,
     /// The beginning of the record's value, as text.
     pub sample: Option<String>,
+    /// Whether the plugin wanted it among the dead letters, which is no failure of the plugin's.
+    pub dead_letter: bool,
 }
 
 /// A record of which different things were made.
@@ -99,7 +104,8 @@ pub struct Difference {
     pub partition: u32,
     /// The record's offset.
     pub offset: i64,
-    /// What the flow makes of it now: the topic and the beginning of the value of each record that comes out.
+    /// What the flow makes of it now: the topic and the beginning of the value of each record that comes out, and what else about it is
+    /// different from what was tried: key, timestamp, headers, the partition that the plugin chose.
     pub running: Vec<String>,
     /// What was tried makes of it.
     pub tried: Vec<String>,
@@ -283,8 +289,12 @@ impl Trier {
         trial.dropped += made.dropped;
         trial.guest_ns += made.guest_ns;
         trial.memory_bytes_peak = trial.memory_bytes_peak.max(made.memory_bytes_peak);
-        trial.failed += made.failures.len() as u64;
         for failure in &made.failures {
+            if failure.dead_letter {
+                trial.dead_lettered += 1;
+            } else {
+                trial.failed += 1;
+            }
             if trial.failures.len() < SHOWN_MAX {
                 trial.failures.push(failure.clone());
             }

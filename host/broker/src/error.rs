@@ -129,7 +129,7 @@ impl BrokerError {
     pub(crate) fn unknown_topic(name: &str) -> Self {
         Self::new(
             ErrorKind::UnknownTopicOrPartition,
-            format!("there is no topic '{name}': create it first, or check its name"),
+            format!("there is no topic '{name}': create it first, or see what there is (weir topic list)"),
         )
     }
 

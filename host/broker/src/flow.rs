@@ -84,8 +84,8 @@ pub(crate) use migration::try_migration;
 pub(crate) use pool::{FlowPool, PoolBounds};
 pub use producing::FlowProducingInfo;
 pub(crate) use producing::info as producing_info;
-pub(crate) use revision::REVISIONS_MAX;
 pub use revision::{FlowChange, FlowRevision};
+pub(crate) use revision::{REVISIONS_MAX, before_running};
 pub(crate) use runner::gone_reason;
 pub use spec::{FlowSpec, Mode, OnError, PartitionBy, Schedule};
 pub use state::{

@@ -2,6 +2,7 @@
 
 mod bounded;
 mod revise;
+mod settle;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};

@@ -79,7 +79,7 @@ impl Broker {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] for a malformed reference, [`ErrorKind::UnknownPlugin`],
-    /// [`ErrorKind::PluginInUse`] with the flows that run it, and then nothing is deleted.
+    /// [`ErrorKind::PluginInUse`] with the flows that run it or would after a rollback, and then nothing is deleted.
     pub async fn delete_plugin(&self, reference: &str) -> Result<Vec<PluginInfo>, BrokerError> {
         let reference = PluginRef::parse(reference)?;
         self.core
@@ -96,18 +96,7 @@ async fn delete(core: &Arc<Core>, reference: PluginRef) -> Result<Vec<PluginInfo
         .map(|(version, row)| core.plugin_info(&name, *version, row))
         .collect();
     for info in &infos {
-        if !info.used_by.is_empty() {
-            let flows = info
-                .used_by
-                .iter()
-                .take(8)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", ");
-            let message = format!(
-                "plugin {} is run by flow {flows}: delete the flow first",
-                info.reference()
-            );
+        if let Some(message) = in_use(info) {
             return Err(BrokerError::new(ErrorKind::PluginInUse, message));
         }
     }
@@ -136,6 +125,30 @@ async fn delete(core: &Arc<Core>, reference: PluginRef) -> Result<Vec<PluginInfo
     })
     .await?;
     Ok(infos)
+}
+
+/// Which flows need a version, and how they let go of it; `None` if none does.
+fn in_use(info: &PluginInfo) -> Option<String> {
+    const NAMED_MAX: usize = 8;
+    let named = |flows: &[String]| {
+        let first: Vec<&str> = flows.iter().take(NAMED_MAX).map(String::as_str).collect();
+        let more = if flows.len() > NAMED_MAX { ", ..." } else { "" };
+        let word = if flows.len() == 1 { "flow" } else { "flows" };
+        format!("{word} {}{more}", first.join(", "))
+    };
+    let reference = info.reference();
+    if let Some(flow) = info.used_by.first() {
+        return Some(format!(
+            "plugin {reference} is run by {}: upgrade to another version first (weir flow upgrade {flow}), or delete the flow",
+            named(&info.used_by)
+        ));
+    }
+    let flow = info.kept_for.first()?;
+    Some(format!(
+        "plugin {reference} is what a rollback of {} goes back to: change the flow once more (weir flow upgrade {flow}), so that a \
+         rollback goes elsewhere, or delete it",
+        named(&info.kept_for)
+    ))
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -57,6 +57,7 @@ mod engine;
 mod epoch;
 mod error;
 mod exports;
+mod fault;
 mod http;
 mod inspect;
 mod instance;
@@ -77,6 +78,7 @@ mod world;
 
 pub use componentize::componentize;
 pub use error::{CallError, LoadError, RuntimeError};
+pub use fault::CallFault;
 pub use http::{GrantError, HttpAccess, HttpConfig, HttpError, HttpGrant, HttpRequest, HttpResponse};
 pub use instance::{Budget, Grants, Instance, InstanceOptions, Page, Stats};
 pub use keyed_state::{MemoryState, StateError, StateStore};

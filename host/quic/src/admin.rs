@@ -7,8 +7,9 @@ mod info;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use weir_broker::BrokerError;
+use weir_broker::{BrokerError, FlowStatus};
 use weir_protocol::{AdminRequest, AdminResponse, BrokerInfo, CloseCode, WireError};
 
 use crate::context::Context;
@@ -17,6 +18,9 @@ use crate::stream::{FrameReader, StreamWriter};
 
 /// Partitions of a topic for which no number is given.
 const PARTITIONS_DEFAULT: u32 = 1;
+
+/// How long a flow that is resumed has to show whether it gets on, before the answer says how it looks by then.
+const RESUMED_WAIT: Duration = Duration::from_secs(3);
 
 /// Answers one request.
 pub(crate) async fn serve(
@@ -118,7 +122,18 @@ async fn call(request: AdminRequest, context: &Context) -> Result<AdminResponse,
             AdminResponse::Flow(Box::new(info::flow(broker.pause_flow(&name).await?)))
         }
         AdminRequest::ResumeFlow { name } => {
-            AdminResponse::Flow(Box::new(info::flow(broker.resume_flow(&name).await?)))
+            let FlowStatus::Paused(pause) = broker.describe_flow(&name).await?.status else {
+                // It runs already, and is left alone.
+                return Ok(AdminResponse::Flow(Box::new(info::flow(
+                    broker.resume_flow(&name).await?,
+                ))));
+            };
+            broker.resume_flow(&name).await?;
+            // Whoever asks wants to know whether that was of use.
+            let flow = broker
+                .settled_flow(&name, pause.place.as_ref(), RESUMED_WAIT)
+                .await?;
+            AdminResponse::Flow(Box::new(info::flow(flow)))
         }
         AdminRequest::UpgradeFlow { name, change } => {
             let change = info::flow_change(change)?;

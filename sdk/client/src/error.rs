@@ -13,8 +13,8 @@ use crate::ProduceError;
 pub enum Error {
     /// Nobody answers at the broker's address: it is not running, the address is wrong, or UDP is blocked.
     #[error(
-        "cannot reach the broker at {broker}: {reason}; check that it runs (`weir serve`), that the address is right \
-         and that UDP gets through"
+        "no broker at {broker}: {reason}; start one (`weir serve`), or check the address of the one that runs and that UDP \
+         gets through"
     )]
     Unreachable {
         /// The address as it was given to the builder.
@@ -37,8 +37,8 @@ pub enum Error {
     },
     /// No CA is known for the broker: none was given, `WEIR_CA` is not set and no local broker left a pointer.
     #[error(
-        "no CA is known for the broker at {broker}; pass its CA with --ca FILE or set WEIR_CA (`weir serve` keeps it in \
-         <data folder>/tls/ca.pem)"
+        "no broker that this user has started is known at {broker}, nor the CA of another; start one (`weir serve`), or pass the CA of \
+         the one that runs with --ca FILE or WEIR_CA (`weir serve` keeps it in <data folder>/tls/ca.pem)"
     )]
     NoTrust {
         /// The address as it was given to the builder.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::run::{Output, Stream};
+use super::shown::{Shown, side_by_side};
 use super::{Difference, DryRun, SHOWN_MAX};
 
 /// What was made of one record: what identifies it, and what shows it.
 #[derive(Default)]
 struct OfRecord<'a> {
     hashes: Vec<(&'a str, u64)>,
-    shown: Vec<String>,
+    shown: Vec<(&'a str, &'a Shown)>,
 }
 
 /// Compares what came out of the same `records` of a topic's partition, record by record. Those of which neither made anything are the
@@ -36,12 +37,13 @@ pub(super) fn compare(
         }
         found.different += 1;
         if found.differences.len() < SHOWN_MAX {
+            let (running, tried) = side_by_side(&running.shown, &tried.shown);
             found.differences.push(Difference {
                 topic: topic.to_string(),
                 partition: *partition,
                 offset,
-                running: running.shown,
-                tried: tried.shown,
+                running,
+                tried,
             });
         }
     }
@@ -51,12 +53,12 @@ fn by_source(streams: &[Stream]) -> BTreeMap<i64, OfRecord<'_>> {
     let mut of: BTreeMap<i64, OfRecord<'_>> = BTreeMap::new();
     for stream in streams {
         for Output {
-            source, hash, sample, ..
+            source, hash, shown, ..
         } in &stream.outputs
         {
             let record = of.entry(*source).or_default();
             record.hashes.push((&stream.topic, *hash));
-            record.shown.push(format!("{}: {sample}", stream.topic));
+            record.shown.push((&stream.topic, shown));
         }
     }
     of
@@ -75,7 +77,7 @@ mod tests {
                     source,
                     hash,
                     bytes: 1,
-                    sample: hash.to_string(),
+                    shown: Shown::value(&hash.to_string()),
                 })
                 .collect(),
         }

@@ -1,13 +1,17 @@
 //! One batch, run and taken apart again.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use weir_batch::frame::OutputPartition;
 use weir_batch::{Batch, BatchError, Codec};
 
 use super::DryRunFailure;
+use super::shown::Shown;
 use crate::clock::now_ms;
 use crate::flow::collector::{Collector, Sink};
 use crate::flow::cursor::SinkShape;
@@ -63,7 +67,7 @@ pub(super) struct Output {
     /// Of everything about it.
     pub(super) hash: u64,
     pub(super) bytes: u64,
-    pub(super) sample: String,
+    pub(super) shown: Shown,
 }
 
 impl Stream {
@@ -76,10 +80,17 @@ impl Stream {
 }
 
 /// Everything that fails is left out, and told.
-struct LeaveOut;
+#[derive(Default)]
+struct LeaveOut {
+    /// The offsets of records that a plugin wants among the dead letters.
+    letters: RefCell<BTreeSet<i64>>,
+}
 
 impl Rules for LeaveOut {
-    fn judge(&self, _: Outcome, _: i64) -> Verdict {
+    fn judge(&self, outcome: Outcome, offset: i64) -> Verdict {
+        if outcome == Outcome::DeadLetter {
+            self.letters.borrow_mut().insert(offset);
+        }
         Verdict::Skip
     }
 }
@@ -148,6 +159,7 @@ impl BatchRun {
             chain,
             batch,
             collector,
+            rules: LeaveOut::default(),
             offsets: &offsets,
             values: &values,
             made: Made {
@@ -186,24 +198,21 @@ impl BatchRun {
                 outputs: Vec::new(),
             })
             .collect();
-        let mut sources: Vec<_> = (0..self.sinks.len())
-            .map(|sink| {
-                trace
-                    .iter()
-                    .filter(move |(output, _)| *output == sink)
-                    .map(|(_, source)| *source)
-            })
+        let mut traced: Vec<_> = (0..self.sinks.len())
+            .map(|sink| trace.iter().filter(move |traced| traced.output == sink))
             .collect();
         for out in &batches {
             let sink = out.partition.topic as usize;
             for record in Batch::parse_trusted(&out.batch)?.records()? {
+                let traced = traced[sink].next();
+                let partition = traced.map_or(OutputPartition::Unchosen, |traced| traced.partition);
                 let mut hasher = DefaultHasher::new();
-                (record.timestamp(), record.tail()).hash(&mut hasher);
+                (record.timestamp(), record.tail(), partition).hash(&mut hasher);
                 made.streams[sink].outputs.push(Output {
-                    source: sources[sink].next().unwrap_or(offsets[first]),
+                    source: traced.map_or(offsets[first], |traced| traced.source),
                     hash: hasher.finish(),
                     bytes: record.tail().len() as u64,
-                    sample: record.value().map_or_else(|| "(null)".to_owned(), sample),
+                    shown: Shown::of(&record, partition),
                 });
             }
         }
@@ -217,6 +226,7 @@ struct Attempt<'a> {
     chain: &'a mut Chain,
     batch: Batch<'a>,
     collector: Collector,
+    rules: LeaveOut,
     offsets: &'a [i64],
     values: &'a [Option<&'a [u8]>],
     made: Made,
@@ -224,12 +234,14 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn fail(&mut self, index: usize, plugin: Option<String>, reason: String) {
+        let offset = self.offsets.get(index).copied().unwrap_or_default();
         self.made.failures.push(DryRunFailure {
             topic: self.place.0.to_string(),
             partition: self.place.1,
-            offset: self.offsets.get(index).copied().unwrap_or_default(),
+            offset,
             plugin,
             reason,
+            dead_letter: self.rules.letters.borrow().contains(&offset),
             sample: self.values.get(index).copied().flatten().map(sample),
         });
     }
@@ -241,7 +253,7 @@ impl Bisect for Attempt<'_> {
     fn attempt(&mut self, range: Range<usize>) -> Result<Result<(), ChainError>, String> {
         Ok(self
             .chain
-            .run(self.batch, range, &LeaveOut, &mut self.collector)
+            .run(self.batch, range, &self.rules, &mut self.collector)
             .map(|done| {
                 self.made.dropped += done.stats.dropped;
                 self.made.guest_ns += done.stats.guest_ns;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use weir_runtime::CallError;
+use weir_runtime::CallFault;
 
 use crate::flow::histogram::Histogram;
 
@@ -87,27 +87,16 @@ impl FlowFaults {
     }
 }
 
-impl From<&CallError> for Fault {
-    fn from(error: &CallError) -> Self {
-        match error {
-            CallError::Trap { .. } => Self::Trap,
-            CallError::Deadline { .. } | CallError::RecordDeadline { .. } => Self::Deadline,
-            CallError::Memory { .. } => Self::Memory,
-            CallError::OutputTooLarge { .. }
-            | CallError::RecordOutputTooLarge { .. }
-            | CallError::TooManyRecords { .. }
-            | CallError::TooManyRecordsInAll { .. }
-            | CallError::OverBudget { .. }
-            | CallError::CursorTooLarge { .. }
-            | CallError::BadOutput { .. } => Self::Output,
-            CallError::Poll { .. } | CallError::Migrate { .. } => Self::Refused,
-            CallError::Stopped => Self::Stopped,
-            CallError::Configure { .. }
-            | CallError::NotGranted { .. }
-            | CallError::State { .. }
-            | CallError::Instantiate { .. }
-            | CallError::BadInput { .. }
-            | CallError::WrongKind { .. } => Self::Other,
+impl From<CallFault> for Fault {
+    fn from(fault: CallFault) -> Self {
+        match fault {
+            CallFault::Trap => Self::Trap,
+            CallFault::Deadline => Self::Deadline,
+            CallFault::Memory => Self::Memory,
+            CallFault::Output => Self::Output,
+            CallFault::Refused => Self::Refused,
+            CallFault::Stopped => Self::Stopped,
+            CallFault::Other => Self::Other,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The plugins of one flow, run one after the other over a source batch.
 
 mod judge;
+mod logs;
 mod metered;
 mod migrate;
 mod records;
@@ -24,6 +25,7 @@ use crate::flow::log::PluginLog;
 use crate::flow::policy::{Outcome, Rules, Verdict};
 use crate::flow::state::{SharedState, StageState};
 use judge::{Judge, LookAt, failure};
+use logs::Logs;
 pub(crate) use migrate::StageSchema;
 use records::{Keep, Records, as_records, check_count, rewrite};
 pub(crate) use seed::Seed;
@@ -45,8 +47,7 @@ pub(crate) struct Chain {
     emitted: Vec<u8>,
     /// By source record: whether it failed.
     failed: Vec<u8>,
-    /// Of the plugins, which are told where the calls begin.
-    logs: Vec<Arc<PluginLog>>,
+    logs: Logs,
     /// Of the source partition, for the calls; none is counted without.
     counters: Option<Arc<Counters>>,
     /// Nanoseconds in the guests, in this run.
@@ -127,30 +128,22 @@ impl Chain {
             frame: Vec::new(),
             emitted: Vec::new(),
             failed: Vec::new(),
-            logs: Vec::new(),
+            logs: Logs::default(),
             counters: None,
             took_ns: 0,
             faults: FlowFaults::default(),
         }
     }
 
-    /// The same, telling the plugins' logs where the calls begin.
+    /// The same, telling the plugins' logs what the calls are about.
     pub(crate) fn with_logs(mut self, logs: Vec<Arc<PluginLog>>) -> Self {
-        self.logs = logs;
+        self.logs = Logs::of(logs);
         self
     }
 
     /// What follows is of this source partition.
     pub(crate) fn at_source(&mut self, topic: &Arc<str>, partition: u32) {
-        for log in &self.logs {
-            log.at_source(topic, partition);
-        }
-    }
-
-    fn begin_call(&self, offset: i64) {
-        for log in &self.logs {
-            log.at(offset);
-        }
+        self.logs.at_source(topic, partition);
     }
 
     /// Has the runs that follow begin with no state, and keep what there is to keep in memory alone.
@@ -195,8 +188,13 @@ impl Chain {
         out: &mut Collector,
     ) -> Result<Made, ChainError> {
         assert!(range.start <= range.end && range.end <= batch.len());
-        let records = range.len();
-        self.metered(records, |chain| chain.run_stages(batch, range, policy, out))
+        // A record that has to wait for its dead-letter topic runs again when that is there.
+        let letter = |offset| policy.judge(Outcome::Trap, offset) == Verdict::DeadLetter;
+        let first = batch.header().base_offset + range.start as i64;
+        let again = !out.has_dead_letter() && range.len() == 1 && letter(first);
+        self.metered(&batch, range.clone(), again, |chain| {
+            chain.run_stages(batch, range, policy, out)
+        })
     }
 
     fn run_stages(
@@ -207,7 +205,6 @@ impl Chain {
         out: &mut Collector,
     ) -> Result<Made, ChainError> {
         let (base_offset, len) = (batch.header().base_offset, batch.len());
-        self.begin_call(base_offset + range.start as i64);
         let stats = ChainStats {
             records: range.len() as u64,
             ..ChainStats::default()

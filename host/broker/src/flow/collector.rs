@@ -1,12 +1,15 @@
 //! Gathers a flow's outputs into batches, one row of batches for each sink partition.
 
+mod error;
+
 use bytes::BytesMut;
 use weir_batch::frame::{OutputPartition, Target};
-use weir_batch::{BatchBuilder, BatchError, Codec, Record, partition_for_key};
+use weir_batch::{BatchBuilder, Codec, Record, partition_for_key};
 use weir_log::PartitionId;
 
 use crate::batch::stamp_append_time;
 use crate::flow::cursor::SinkShape;
+pub(crate) use error::CollectError;
 
 /// Bytes at which an output batch is finished although the sink would take more. Larger batches bring the log nothing,
 /// and make readers wait.
@@ -42,43 +45,6 @@ pub(crate) struct OutBatch {
     pub(crate) batch: BytesMut,
 }
 
-/// Why a record cannot be put into a sink.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum CollectError {
-    /// It is larger than the sink's `max.message.bytes` by itself.
-    Oversized { sink: String, bytes: usize, max: usize },
-    /// The plugin chose a partition that the sink does not have.
-    NoSuchPartition {
-        sink: String,
-        partition: u32,
-        partitions: u32,
-    },
-    /// No batch can be made of it.
-    Batch(BatchError),
-}
-
-impl std::fmt::Display for CollectError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Oversized { sink, bytes, max } => write!(
-                f,
-                "an output record makes a batch of {bytes} bytes and topic '{sink}' takes {max}: raise its \
-                 max.message.bytes, or make the plugin write less"
-            ),
-            Self::NoSuchPartition {
-                sink,
-                partition,
-                partitions,
-            } => write!(
-                f,
-                "the plugin wants an output record to go to partition {partition} of topic '{sink}', which has {partitions} \
-                 (from 0 on)"
-            ),
-            Self::Batch(error) => write!(f, "an output batch cannot be made: {error}"),
-        }
-    }
-}
-
 /// What decides to which partition of a sink a record goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Placing {
@@ -90,6 +56,15 @@ enum Placing {
     Nobody,
     /// As before, with what a plugin chooses being looked at.
     Trial,
+}
+
+/// Where a record came from and where its plugin sent it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Traced {
+    pub(crate) output: usize,
+    /// The offset of its source.
+    pub(crate) source: i64,
+    pub(crate) partition: OutputPartition,
 }
 
 /// Gathers the outputs of one source partition. Used again for pass after pass.
@@ -110,8 +85,8 @@ pub(crate) struct Collector {
     open: Vec<(usize, u32)>,
     finished: Vec<OutBatch>,
     finished_bytes: usize,
-    /// By record pushed for a plugin: its output and the offset of its source, if somebody wants to know.
-    sources: Option<Vec<(usize, i64)>>,
+    /// By record pushed for a plugin, if somebody wants to know.
+    sources: Option<Vec<Traced>>,
     /// The codec of the source batch under way.
     source_codec: Codec,
     now_ms: i64,
@@ -178,17 +153,26 @@ impl Collector {
 
     /// The offsets of the sources of what was pushed since the last time, if they were kept.
     pub(crate) fn take_sources(&mut self) -> Vec<i64> {
-        self.take_trace().into_iter().map(|(_, source)| source).collect()
+        self.take_trace()
+            .into_iter()
+            .map(|traced| traced.source)
+            .collect()
     }
 
-    /// The same with the outputs. Those of one output are in the order of its records.
-    pub(crate) fn take_trace(&mut self) -> Vec<(usize, i64)> {
+    /// The same with where they went. Those of one output are in the order of its records.
+    pub(crate) fn take_trace(&mut self) -> Vec<Traced> {
         self.sources.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether there is a topic for records that no plugin can handle.
     pub(crate) fn has_dead_letter(&self) -> bool {
         self.dead_letter
+    }
+
+    /// Whether a batch that was gathered holds such records.
+    pub(crate) fn is_letters(&self, batch: &OutBatch) -> bool {
+        let letters = self.sinks.last().filter(|_| self.dead_letter);
+        letters.is_some_and(|sink| sink.shape.topic == batch.partition.topic)
     }
 
     /// A record with a tail of so many bytes fits into every sink; whether a larger one does, [`oversized`](Self::oversized)
@@ -287,7 +271,11 @@ impl Collector {
             .push_tail(timestamp_ms, tail)
             .map_err(CollectError::Batch)?;
         if let Some(sources) = &mut self.sources {
-            sources.push((output, source_offset));
+            sources.push(Traced {
+                output,
+                source: source_offset,
+                partition: target.partition,
+            });
         }
         Ok(())
     }

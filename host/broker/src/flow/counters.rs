@@ -1,6 +1,8 @@
 //! What a flow has done in one lane.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
 
 use crate::flow::FlowPartitionInfo;
 use crate::flow::calls::{Calls, FlowFaults};
@@ -10,7 +12,7 @@ use crate::flow::lane::Lane;
 #[derive(Debug)]
 pub(crate) struct Counters {
     /// -1 until the flow's cursors were read.
-    cursor: AtomicI64,
+    cursor: watch::Sender<i64>,
     records_in: AtomicU64,
     bytes_in: AtomicU64,
     records_out: AtomicU64,
@@ -42,7 +44,7 @@ pub(crate) struct PassStats {
 impl Counters {
     pub(crate) fn new() -> Self {
         Self {
-            cursor: AtomicI64::new(-1),
+            cursor: watch::Sender::new(-1),
             records_in: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             records_out: AtomicU64::new(0),
@@ -85,12 +87,17 @@ impl Counters {
     }
 
     pub(crate) fn set_cursor(&self, cursor: i64) {
-        self.cursor.store(cursor, Ordering::Release);
+        self.cursor.send_replace(cursor);
     }
 
     /// The cursor, if it is known.
     pub(crate) fn cursor(&self) -> Option<i64> {
-        Some(self.cursor.load(Ordering::Acquire)).filter(|&cursor| cursor >= 0)
+        Some(*self.cursor.borrow()).filter(|&cursor| cursor >= 0)
+    }
+
+    /// Learns of every change of the cursor, which is -1 until it is known.
+    pub(crate) fn watch_cursor(&self) -> watch::Receiver<i64> {
+        self.cursor.subscribe()
     }
 
     /// All of it, beside `cursor` and the `end` of what there is to read.

@@ -11,7 +11,7 @@ use crate::flow::counters::Counters;
 use crate::flow::log::FlowLog;
 use crate::flow::metrics::FlowMetrics;
 use crate::flow::producing;
-use crate::flow::{BoundedKind, FlowBounded, FlowSpec, FlowStatus, Lane, Pause};
+use crate::flow::{BoundedKind, FlowBounded, FlowSpec, FlowStatus, Lane, Pause, before_running};
 use crate::ingest::Guard;
 use crate::meta::FlowRow;
 
@@ -135,6 +135,18 @@ impl Flow {
 
     pub(crate) fn row(&self) -> FlowRow {
         lock(&self.row).clone()
+    }
+
+    /// Whether it has done all that it was made for, and never runs again as it is.
+    pub(crate) fn is_finished(&self) -> bool {
+        lock(&self.row).pause.as_ref().is_some_and(|pause| pause.finished)
+    }
+
+    /// Whether a rollback would have it run the plugin `reference`, which is `name@version`.
+    pub(crate) fn would_go_back_to(&self, reference: &str) -> bool {
+        let row = lock(&self.row);
+        let before = before_running(&row.revisions);
+        before.is_some_and(|revision| revision.plugins.iter().any(|plugin| plugin == reference))
     }
 
     /// What stands in front of the topic of an ingest flow; `None` for any other.

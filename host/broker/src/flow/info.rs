@@ -53,9 +53,9 @@ pub struct FlowPartitionInfo {
     pub records_in: u64,
     /// Bytes of the batches read, as stored.
     pub bytes_in: u64,
-    /// Records committed to sinks.
+    /// Records committed to sinks; dead letters are not among them.
     pub records_out: u64,
-    /// Bytes of the batches committed to sinks.
+    /// Bytes of the batches of those.
     pub bytes_out: u64,
     /// Records read of which nothing came out.
     pub dropped: u64,

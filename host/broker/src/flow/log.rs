@@ -1,13 +1,14 @@
 //! What a flow's plugins, and the broker about them, have to say.
 
+mod plugin_log;
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_runtime::{Level, LogSink};
-
-use crate::clock::now_ms;
 use crate::flow::log_topic::{LogLine, LogQueue};
+pub(crate) use plugin_log::PluginLog;
+use plugin_log::Said;
 
 /// Lines longer than this are cut. The runtime cuts as well, at a limit of its own.
 const LINE_BYTES_MAX: usize = 1024;
@@ -38,11 +39,12 @@ impl FlowLog {
 
     /// Adds a line of the broker's.
     pub(crate) fn push(&self, level: &'static str, line: &str) {
-        self.add(level, line, None, None);
+        self.add(&Said::now(level, line), None, None);
     }
 
-    fn add(&self, level: &'static str, line: &str, plugin: Option<&Arc<str>>, place: Option<LogPlace>) {
-        let line = &line[..line.floor_char_boundary(LINE_BYTES_MAX)];
+    /// Adds a line, of a plugin if one is named.
+    fn add(&self, said: &Said, plugin: Option<&Arc<str>>, place: Option<&LogPlace>) {
+        let (level, line) = (said.level, said.line.as_str());
         if self.lines_max > 0 {
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
             // The oldest one makes room.
@@ -53,13 +55,16 @@ impl FlowLog {
         }
         let Some(topic) = &self.topic else { return };
         let new = |level, message| LogLine {
-            time_ms: now_ms(),
+            time_ms: said.time_ms,
             level,
             flow: Arc::clone(&self.flow),
             plugin: plugin.cloned(),
-            topic: place.as_ref().map(|place| Arc::clone(&place.topic)),
-            partition: place.as_ref().map(|place| place.partition),
-            offset: place.as_ref().map(|place| place.offset),
+            topic: place.map(|place| Arc::clone(&place.topic)),
+            partition: place.map(|place| place.partition),
+            offset: place.map(|place| place.offset),
+            last_offset: place
+                .map(|place| place.last_offset)
+                .filter(|last| place.is_some_and(|place| *last > place.offset)),
             message,
         };
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
@@ -87,64 +92,12 @@ impl FlowLog {
 
 /// Where the records are that a line was said about.
 #[derive(Clone, Debug)]
-pub(crate) struct LogPlace {
-    pub(crate) topic: Arc<str>,
-    pub(crate) partition: u32,
-    pub(crate) offset: i64,
-}
-
-/// The log as one instance of a plugin writes to it: its lines say whose they are, and where the plugin was.
-#[derive(Debug)]
-pub(crate) struct PluginLog {
-    log: Arc<FlowLog>,
-    plugin: Arc<str>,
-    /// Where its calls are; none before the first one.
-    place: Mutex<Option<LogPlace>>,
-    offset: AtomicI64,
-}
-
-impl PluginLog {
-    pub(crate) fn new(log: Arc<FlowLog>, plugin: &str) -> Self {
-        Self {
-            log,
-            plugin: plugin.into(),
-            place: Mutex::default(),
-            offset: AtomicI64::new(-1),
-        }
-    }
-
-    /// The calls that follow are on records of this partition.
-    pub(crate) fn at_source(&self, topic: &Arc<str>, partition: u32) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(LogPlace {
-            topic: Arc::clone(topic),
-            partition,
-            offset: 0,
-        });
-    }
-
-    /// The call that follows begins there.
-    pub(crate) fn at(&self, offset: i64) {
-        self.offset.store(offset, Ordering::Relaxed);
-    }
-}
-
-impl LogSink for PluginLog {
-    fn log(&self, level: Level, line: &str) {
-        let level = match level {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-            Level::Critical => "critical",
-        };
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let place = place.map(|place| LogPlace {
-            offset: self.offset.load(Ordering::Relaxed),
-            ..place
-        });
-        self.log.add(level, line, Some(&self.plugin), place);
-    }
+struct LogPlace {
+    topic: Arc<str>,
+    partition: u32,
+    /// The first and the last record of the call.
+    offset: i64,
+    last_offset: i64,
 }
 
 #[cfg(test)]

@@ -38,13 +38,15 @@ pub(crate) struct LogLine {
     /// `name@version`; none for what the broker itself says.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_text")]
     pub(crate) plugin: Option<Arc<str>>,
-    /// Where in a source the call began that said so.
+    /// The source and the records of the call in which it was said: the first, and the last if there is more than one.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_text")]
     pub(crate) topic: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) partition: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) offset: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_offset: Option<i64>,
     pub(crate) message: String,
 }
 

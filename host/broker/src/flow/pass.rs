@@ -155,7 +155,7 @@ impl Pass {
         };
         match self.collector.take() {
             Ok(batches) => {
-                for batch in &batches {
+                for batch in batches.iter().filter(|batch| !self.collector.is_letters(batch)) {
                     stats.records_out += u64::from(batch.records);
                     stats.bytes_out += batch.batch.len() as u64;
                 }

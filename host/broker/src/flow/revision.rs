@@ -65,6 +65,26 @@ impl FlowRevision {
     }
 }
 
+/// Of what a flow has run, oldest first, the revision in front of the one that it runs now: what a rollback goes back to. One that came
+/// about by going back counts as the revision that it repeats, so that another rollback goes further back and not forward again.
+pub(crate) fn before_running(revisions: &[FlowRevision]) -> Option<&FlowRevision> {
+    let running = repeated(revisions, revisions.last()?.number);
+    revisions.iter().rev().find(|revision| revision.number < running)
+}
+
+/// The revision that `number` repeats in the end; itself if it came about otherwise.
+fn repeated(revisions: &[FlowRevision], mut number: u32) -> u32 {
+    let back_to = |number| {
+        let revision = revisions.iter().find(|revision| revision.number == number)?;
+        // What is stored is not to lead round in circles.
+        revision.back_to.filter(|&back_to| back_to < number)
+    };
+    while let Some(earlier) = back_to(number) {
+        number = earlier;
+    }
+    number
+}
+
 /// The offsets as they are stored: by source, or, by earlier releases, of the only one.
 fn by_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<i64>>, D::Error> {
     #[derive(Deserialize)]
@@ -197,6 +217,40 @@ mod tests {
             ..FlowChange::default()
         };
         assert!(unset.applied_to(&spec()).unwrap_err().contains("no setting 'z'"));
+    }
+
+    #[test]
+    fn what_is_in_front_of_the_running_revision_goes_further_back_each_time() {
+        let revisions = |back_to: &[Option<u32>]| -> Vec<FlowRevision> {
+            let numbered = (1..).zip(back_to).map(|(number, &back_to)| FlowRevision {
+                back_to,
+                ..FlowRevision::of(&spec(), number, 0, Vec::new())
+            });
+            numbered.collect()
+        };
+        let before = |revisions: &[FlowRevision]| before_running(revisions).map(|revision| revision.number);
+        assert_eq!(before(&revisions(&[None])), None);
+        assert_eq!(before(&revisions(&[None, None, None])), Some(2));
+        assert_eq!(before(&revisions(&[None, None, None, Some(2)])), Some(1));
+        assert_eq!(before(&revisions(&[None, None, None, Some(2), Some(1)])), None);
+        assert_eq!(
+            before(&revisions(&[None, None, Some(1), None])),
+            Some(3),
+            "changed since"
+        );
+        assert_eq!(
+            before(&revisions(&[None, None, Some(1), None, Some(3)])),
+            None,
+            "which repeats the first"
+        );
+        let mut few = revisions(&[None, None, None, Some(2)]);
+        few.drain(..2);
+        assert_eq!(before(&few), None, "what was before is forgotten");
+        assert_eq!(
+            before(&revisions(&[None, Some(2)])),
+            Some(1),
+            "nothing repeats itself"
+        );
     }
 
     #[test]

@@ -84,10 +84,9 @@ impl Pause {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} ", self.topic, self.partition)?;
-        match self.last_offset {
-            Some(last) if last != self.offset => write!(f, "offsets {} to {last}", self.offset)?,
-            _ => write!(f, "offset {}", self.offset)?,
+        write!(f, "{}/{}@{}", self.topic, self.partition, self.offset)?;
+        if let Some(last) = self.last_offset.filter(|last| *last != self.offset) {
+            write!(f, "-{last}")?;
         }
         match &self.plugin {
             Some(plugin) => write!(f, " in {plugin}"),

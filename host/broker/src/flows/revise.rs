@@ -7,6 +7,7 @@ use crate::clock::now_ms;
 use crate::core::Core;
 use crate::flow::{self, Flow, Lane, REVISIONS_MAX, TriedOut};
 use crate::meta::{FlowRow, SourceRow};
+use crate::plugin::PluginRef;
 use crate::{
     Broker, BrokerError, ErrorKind, FlowChange, FlowInfo, FlowRevision, FlowSpec, Mode, Topic, ingest,
 };
@@ -30,32 +31,34 @@ impl Broker {
         self.revise(name, spec, None).await
     }
 
-    /// Has a flow run what it ran at revision `to`, or before its last change: its cursors and its state stay where they are.
+    /// Has a flow run what it ran at revision `to`, or at the revision in front of the one that it runs: its cursors and its state stay
+    /// where they are. A revision that came about by going back counts as the one that it repeats, so that each rollback goes further back.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFlow`] if there is no such revision; otherwise as [`upgrade_flow`](Self::upgrade_flow).
+    /// [`ErrorKind::InvalidFlow`] if there is no such revision, or its plugins were deleted; otherwise as
+    /// [`upgrade_flow`](Self::upgrade_flow).
     pub async fn rollback_flow(&self, name: &str, to: Option<u32>) -> Result<FlowInfo, BrokerError> {
         let row = self.core.flow(name)?.row();
-        let known = row.revisions.iter().rev();
         let revision = match to {
-            Some(number) => known.clone().find(|revision| revision.number == number),
-            None => known.clone().nth(1),
+            Some(number) => row.revisions.iter().find(|revision| revision.number == number),
+            None => flow::before_running(&row.revisions),
         };
         let Some(revision) = revision else {
-            let numbers: Vec<String> = row
-                .revisions
-                .iter()
-                .map(|known| known.number.to_string())
-                .collect();
-            let message = match to {
-                Some(number) => format!(
-                    "flow '{name}' remembers no revision {number}: choose one of {}",
-                    numbers.join(", ")
-                ),
-                None => format!("flow '{name}' was never changed: there is nothing to go back to"),
-            };
-            return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
+            return Err(BrokerError::new(
+                ErrorKind::InvalidFlow,
+                nothing_to_go_back_to(&row, to),
+            ));
         };
+        for plugin in &revision.plugins {
+            if self.core.registry.resolve(&PluginRef::parse(plugin)?).is_err() {
+                let message = format!(
+                    "flow '{name}' cannot go back to revision {}: it ran plugin {plugin}, which was deleted; upload that anew and \
+                     upgrade to the version that it gets, or choose another revision (weir flow describe {name})",
+                    revision.number
+                );
+                return Err(BrokerError::new(ErrorKind::InvalidFlow, message));
+            }
+        }
         let spec = revision.applied_to(&row.spec);
         self.revise(name, spec, Some(revision.number)).await
     }
@@ -94,6 +97,25 @@ impl Broker {
             .await;
         drop(loaded);
         revised
+    }
+}
+
+fn nothing_to_go_back_to(row: &FlowRow, to: Option<u32>) -> String {
+    let name = &row.spec.name;
+    if row.revisions.len() < 2 {
+        return format!("flow '{name}' was never changed: there is nothing to go back to");
+    }
+    let numbers: Vec<String> = row
+        .revisions
+        .iter()
+        .map(|known| known.number.to_string())
+        .collect();
+    let numbers = numbers.join(", ");
+    match to {
+        Some(number) => format!("flow '{name}' remembers no revision {number}: choose one of {numbers}"),
+        None => format!(
+            "flow '{name}' runs the first revision that it remembers again: choose one of {numbers} with --to to run another"
+        ),
     }
 }
 

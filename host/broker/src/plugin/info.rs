@@ -43,8 +43,10 @@ pub struct PluginInfo {
     pub created_ms: i64,
     /// The interfaces it imports.
     pub imports: Vec<String>,
-    /// Names of the flows that run it.
+    /// Names of the flows that run it; those that are finished do not.
     pub used_by: Vec<String>,
+    /// Names of the flows that a rollback would have run it again.
+    pub kept_for: Vec<String>,
 }
 
 impl PluginInfo {

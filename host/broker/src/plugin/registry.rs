@@ -34,7 +34,12 @@ impl Registry {
     pub(crate) fn resolve(&self, reference: &PluginRef) -> Result<(u32, PluginRow), BrokerError> {
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
         let versions = names.get(&reference.name).filter(|versions| !versions.is_empty());
-        let versions = versions.ok_or_else(|| unknown(format!("there is no plugin '{}'", reference.name)))?;
+        let versions = versions.ok_or_else(|| {
+            unknown(format!(
+                "there is no plugin '{}': upload it first, or see what there is (weir plugin list)",
+                reference.name
+            ))
+        })?;
         let found = match reference.version {
             Some(version) => versions.get_key_value(&version),
             None => versions.last_key_value(),
@@ -42,10 +47,15 @@ impl Registry {
         found
             .map(|(&version, row)| (version, row.clone()))
             .ok_or_else(|| {
-                let known: Vec<_> = versions.keys().rev().take(8).map(u32::to_string).collect();
+                let known: Vec<_> = versions
+                    .keys()
+                    .rev()
+                    .take(8)
+                    .map(|version| format!("@{version}"))
+                    .collect();
                 unknown(format!(
-                    "plugin '{}' has no such version: there is {}",
-                    reference,
+                    "there is no plugin '{reference}': of '{}' there is {}",
+                    reference.name,
                     known.join(", ")
                 ))
             })
@@ -133,9 +143,6 @@ impl Registry {
     }
 }
 
-fn unknown(what: String) -> BrokerError {
-    BrokerError::new(
-        ErrorKind::UnknownPlugin,
-        format!("{what}: upload it first, or list what there is"),
-    )
+fn unknown(message: String) -> BrokerError {
+    BrokerError::new(ErrorKind::UnknownPlugin, message)
 }

@@ -128,7 +128,7 @@ impl FilterPass {
 
     fn failed(&self, offset: i64, culprit: &Culprit) -> BrokerError {
         let message = format!(
-            "the filter {} fails at {}/{} offset {offset}: {}; begin behind that record, or subscribe without the filter",
+            "the filter {} fails at {}/{}@{offset}: {}; begin behind that record, or subscribe without the filter",
             culprit.plugin.as_deref().unwrap_or(&self.plugin),
             self.topic,
             self.partition,

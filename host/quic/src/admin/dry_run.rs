@@ -33,6 +33,7 @@ fn trial(trial: broker::Trial) -> wire::Trial {
         bytes_out: trial.bytes_out,
         dropped: trial.dropped,
         failed: trial.failed,
+        dead_lettered: trial.dead_lettered,
         failures: trial
             .failures
             .into_iter()
@@ -43,6 +44,7 @@ fn trial(trial: broker::Trial) -> wire::Trial {
                 plugin: failure.plugin,
                 reason: failure.reason,
                 sample: failure.sample,
+                dead_letter: failure.dead_letter,
             })
             .collect(),
         guest_ns: trial.guest_ns,

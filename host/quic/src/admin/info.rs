@@ -66,6 +66,7 @@ pub(super) fn plugin(plugin: broker::PluginInfo) -> wire::PluginInfo {
         created_ms: since_1970(plugin.created_ms),
         imports: plugin.imports,
         used_by: plugin.used_by,
+        kept_for: plugin.kept_for,
     }
 }
 

@@ -109,7 +109,7 @@ async fn a_filter_that_fails_is_the_last_word_and_the_connection_goes_on() {
     let error = stream.last_error().await;
     assert_eq!(error.error_code(), Some(ErrorCode::PluginFailed), "{error}");
     assert_eq!(error.partition, None, "it is the subscription that ends");
-    assert!(error.message.contains("offset 1"), "{error}");
+    assert!(error.message.contains("fails at t/0@1:"), "{error}");
     peer.assert_served().await;
 }
 

@@ -1,5 +1,6 @@
 //! `weir consume`: the records of a topic, one a line.
 
+mod bounds;
 pub(super) mod form;
 
 use std::io::{self, Write};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use weir_client::Start;
 
 use super::context::Context;
+use super::output::counted;
 use super::{Failure, Output, number, signals, start};
 use form::Form;
 
@@ -58,6 +60,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let client = context.connect().await?;
+    if let Start::Offset(offset) = args.from {
+        bounds::check(&client, &args.topic, &args.partition, offset).await?;
+    }
     let mut builder = client
         .consumer(&args.topic)
         .start(args.from)
@@ -91,7 +96,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         )),
         Err(End::Client(error)) => {
             let printed = sink.records;
-            Err(Failure::from(error).context(format_args!("after {printed} records")))
+            Err(Failure::from(error).context(format_args!("after {}", counted(printed, "record"))))
         }
         Ok(()) => Ok(()),
     }

@@ -2,21 +2,22 @@
 
 mod bounded;
 mod change;
+mod create;
 mod describe;
 mod dry_run;
 mod logs;
 mod schedule;
+mod standing;
 mod state;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use weir_client::{
-    FlowInfo, FlowMode, FlowPartitionInfo, FlowSchedule, FlowSpec, FlowState, OnError, PartitionBy, Start,
-};
+use weir_client::{FlowInfo, FlowMode, FlowPartitionInfo, FlowSpec, FlowState, OnError};
 
 use super::context::Context;
 use super::output::table;
 use super::{Failure, human_count, limit, number, start};
+use create::{Create, OnErrorArg};
 use describe::describe;
 
 const EXAMPLES: &str = "\
@@ -55,12 +56,14 @@ pub(super) enum Command {
         /// The flow
         name: String,
     },
-    /// Stop a flow where it is
+    /// Stop a flow where it is, until it is resumed
     Pause {
         /// The flow
         name: String,
     },
     /// Go on where a flow stopped
+    ///
+    /// Waits until the flow shows whether it gets on. Exit status 1 if it stops again at once.
     Resume {
         /// The flow
         name: String,
@@ -73,15 +76,18 @@ pub(super) enum Command {
     /// Try other versions of its plugins, or other settings, on the last records of its source; nothing is stored
     ///
     /// With nothing to change, the newest version of every plugin is tried. Shows what comes out, what fails, what it costs, and of which records
-    /// something else comes out than now.
+    /// something else comes out than now. Exit status 0 says that no record failed; one for the dead letters is no failure.
     DryRun(dry_run::DryRunArgs),
     /// Show what a flow's plugins log, and what the broker says about them
     Logs(logs::Logs),
     /// Go back to what a flow ran before; its position and its state stay
+    ///
+    /// Each rollback goes one revision further back: a revision that came about by a rollback counts as the one that it repeats. To go
+    /// forward again, name the revision; `weir flow describe` lists them.
     Rollback {
         /// The flow
         name: String,
-        /// The revision to go back to; without it, the one before the last change
+        /// The revision to go to; without it, the one before what runs now
         #[arg(long, value_name = "REVISION")]
         to: Option<u32>,
     },
@@ -96,129 +102,11 @@ pub(super) enum Command {
     Replay(bounded::Replay),
     /// Show what the plugins of a flow remember
     State(state::Args),
-    /// Delete a flow with what its plugins remember; what it wrote stays
+    /// Delete a flow with what its plugins remember; what it wrote stays, and so do its log and its dead letters
     Delete {
         /// The flow
         name: String,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Create {
-    /// Its name
-    name: String,
-    /// A plugin, the newest version or NAME@VERSION; repeated, they run one after the other in one pass
-    #[arg(long = "plugin", value_name = "NAME[@V]", required = true)]
-    plugins: Vec<String>,
-    /// The topic it reads; repeated for several, which it reads side by side. None for an ingest flow, and for a producer
-    #[arg(long, value_name = "TOPIC", conflicts_with_all = ["every", "cron"])]
-    from: Vec<String>,
-    /// Poll a producer so often: 500ms, 5s, 10m, 1h
-    #[arg(long, value_name = "TIME", value_parser = schedule::every, conflicts_with = "cron")]
-    every: Option<u64>,
-    /// Poll a producer at these times, in UTC: minute, hour, day of the month, month, day of the week
-    #[arg(long, value_name = "EXPRESSION")]
-    cron: Option<String>,
-    /// The topic it writes; repeated for the outputs of a plugin that has several. The topic that an ingest flow guards
-    #[arg(long, value_name = "TOPIC", required = true)]
-    to: Vec<String>,
-    /// A setting for the plugins; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = number::key_value)]
-    config: Vec<(String, String)>,
-    #[arg(long, value_name = "WHERE", default_value = "earliest", value_parser = start::parse, help = start::HELP)]
-    start: Start,
-    /// When the plugins run
-    #[arg(long, value_enum, default_value = "stream")]
-    mode: Mode,
-    /// A host that its plugins may call over HTTP; may be repeated. HOST[:PORT] is HTTPS, http://HOST[:PORT] plain HTTP; *.NAME stands for
-    /// all hosts below a name
-    #[arg(long, value_name = "HOST")]
-    allow_http: Vec<String>,
-    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit::parse, help = limit::HELP)]
-    limits: Vec<limit::Limit>,
-    /// What happens to a record that a plugin fails on
-    #[arg(long, value_enum, default_value = "pause")]
-    on_error: OnErrorArg,
-    /// Which partition a record goes to, unless a plugin chooses one
-    #[arg(long, value_enum, default_value = "key")]
-    partition_by: PartitionByArg,
-    /// Let it write what leads back to what it reads; its plugins have to let records out
-    #[arg(long)]
-    allow_cycle: bool,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum PartitionByArg {
-    /// The one that its key stands for, as in Kafka; without a key, as for source
-    Key,
-    /// The one with the number of the partition that it comes from
-    Source,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Mode {
-    /// On records that are stored, into other topics
-    Stream,
-    /// On everything that is sent to the topic, before it is stored
-    Ingest,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum OnErrorArg {
-    /// The flow stops before the record, with the reason visible, until it is resumed; an ingest flow refuses the record
-    Pause,
-    /// The record is left out, and counted
-    Skip,
-    /// The record goes to the topic FLOW.dead-letter, with headers that say where it comes from and why
-    DeadLetter,
-    /// The record is tried again ten times, with longer and longer pauses, then the flow stops before it; an ingest flow
-    /// refuses the record, and its producer may send it again
-    Retry,
-}
-
-impl OnErrorArg {
-    fn policy(self) -> OnError {
-        match self {
-            Self::Pause => OnError::Pause,
-            Self::Skip => OnError::Skip,
-            Self::DeadLetter => OnError::DeadLetter,
-            Self::Retry => OnError::Retry,
-        }
-    }
-}
-
-impl Create {
-    fn into_spec(self) -> Result<FlowSpec, Failure> {
-        let every = self.every.map(FlowSchedule::EveryMs);
-        let schedule = every.or(self.cron.map(FlowSchedule::Cron));
-        if matches!(self.mode, Mode::Stream) && self.from.is_empty() && schedule.is_none() {
-            return Err(Failure::new(
-                "a flow between topics needs a topic to read, and a producer a schedule",
-                "give a topic with --from, a schedule with --every or --cron, or make it an ingest flow with --mode ingest",
-            ));
-        }
-        Ok(FlowSpec {
-            name: self.name,
-            from: self.from,
-            schedule,
-            plugins: self.plugins,
-            to: self.to,
-            config: self.config.into_iter().collect(),
-            start: self.start,
-            on_error: self.on_error.policy(),
-            allow_http: self.allow_http,
-            limits: limit::collect(self.limits),
-            mode: match self.mode {
-                Mode::Stream => FlowMode::Stream,
-                Mode::Ingest => FlowMode::Ingest,
-            },
-            allow_cycle: self.allow_cycle,
-            partition_by: match self.partition_by {
-                PartitionByArg::Key => PartitionBy::Key,
-                PartitionByArg::Source => PartitionBy::Source,
-            },
-        })
-    }
 }
 
 pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
@@ -237,22 +125,23 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let views: Vec<Value> = flows.iter().map(view).collect();
             output.answer(&views, || {
                 let mut rows = vec![
-                    ["FLOW", "STATE", "LAG", "IN", "OUT", "ROUTE"]
+                    ["FLOW", "STATE", "LAG", "IN", "OUT", "FAILED", "ROUTE"]
                         .map(str::to_owned)
                         .to_vec(),
                 ];
                 rows.extend(flows.iter().map(|flow| {
                     let sum = total(flow);
-                    let (records_in, mut out) = (sum.records_in as f64, sum.records_out as f64);
+                    let (mut out, mut failures) = (sum.records_out, failed(&sum));
                     if let Some(producing) = &flow.producing {
-                        out = producing.records as f64;
+                        (out, failures) = (producing.records, producing.failed);
                     }
                     vec![
                         flow.spec.name.clone(),
                         state(flow).0.to_owned(),
                         sum.lag.to_string(),
-                        human_count(records_in),
-                        human_count(out),
+                        human_count(sum.records_in as f64),
+                        human_count(out as f64),
+                        human_count(failures as f64),
                         route(&flow.spec),
                     ]
                 }));
@@ -264,12 +153,15 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             output.answer(&view(&flow), || describe(&flow))
         }
         Command::Pause { name } => {
+            let before = admin.describe_flow(&name).await?;
             let flow = admin.pause_flow(&name).await?;
-            output.answer(&view(&flow), || format!("paused {name}"))
+            output.answer(&view(&flow), || standing::paused(&before))
         }
         Command::Resume { name } => {
+            let before = admin.describe_flow(&name).await?;
             let flow = admin.resume_flow(&name).await?;
-            output.answer(&view(&flow), || format!("resumed {name}"))
+            output.answer(&view(&flow), || standing::resumed(&before, &flow))?;
+            standing::gets_on(&flow)
         }
         Command::Upgrade(upgrade) => {
             let name = upgrade.name.clone();
@@ -278,11 +170,17 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             output.answer(&view(&flow), || change::changed(&flow, before))
         }
         Command::DryRun(args) => {
-            let name = args.change.name.clone();
+            let flow = args.change.name.clone();
             let found = admin
-                .dry_run_flow(name, args.change.into_change(), Some(args.records), args.call_out)
+                .dry_run_flow(
+                    &flow,
+                    args.change.into_change(),
+                    Some(args.records),
+                    args.call_out,
+                )
                 .await?;
-            output.answer(&json!(found), || dry_run::show(&found))
+            output.answer(&json!(found), || dry_run::show(&found))?;
+            dry_run::verdict(&flow, &found)
         }
         Command::Logs(args) => logs::run(&client, context, args).await,
         Command::Rollback { name, to } => {
@@ -303,7 +201,10 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::State(args) => state::run(args, &admin, output).await,
         Command::Delete { name } => {
             admin.delete_flow(&name).await?;
-            output.answer(&json!({ "deleted": name }), || format!("deleted {name}"))
+            let left = standing::topics_left(&name, &admin.list_topics().await?);
+            output.answer(&json!({ "deleted": name, "left": left }), || {
+                standing::deleted(&name, &left)
+            })
         }
     }
 }
@@ -340,6 +241,11 @@ fn total(flow: &FlowInfo) -> FlowPartitionInfo {
             sum.guest_ns += p.guest_ns;
             sum
         })
+}
+
+/// Records that the plugins could not handle and that the flow went on without.
+fn failed(sum: &FlowPartitionInfo) -> u64 {
+    sum.skipped + sum.dead_lettered + sum.rejected
 }
 
 /// One flat object: the words of the specification, `state` and `reason`, and the partitions.

@@ -84,6 +84,28 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// `1 record`, `2 records`, `1 retry`, `2 retries`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match (count, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {what}s"),
+    }
+}
+
+/// `lines/0@42`: one record; `lines/0@42-49`: those of a range, the last one included. The one way in which places are written.
+pub(crate) fn place(topic: &str, partition: u32, offset: i64, last_offset: Option<i64>) -> String {
+    match last_offset.filter(|last| *last != offset) {
+        Some(last) => format!("{topic}/{partition}@{offset}-{last}"),
+        None => format!("{topic}/{partition}@{offset}"),
+    }
+}
+
+/// Text of several lines, with those behind the first one indented to belong to it.
+pub(crate) fn indented(text: &str, by: usize) -> String {
+    text.trim_end().replace('\n', &format!("\n{:by$}", ""))
+}
+
 /// `1.5 MB`: decimal units, three digits.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     scaled(bytes as f64, &["B", "kB", "MB", "GB", "TB", "PB"])
@@ -129,6 +151,22 @@ mod tests {
         assert_eq!(human_count(166_158.0), "166 k");
         assert_eq!(human_count(12.0), "12");
         assert_eq!(human_rate(500, 0.5), "1.00 kB/s");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(counted(1, "record"), "1 record");
+        assert_eq!(counted(0, "record"), "0 records");
+        assert_eq!(counted(2, "retry"), "2 retries");
+        assert_eq!(counted(1, "retry"), "1 retry");
+    }
+
+    #[test]
+    fn a_place_is_written_in_one_way() {
+        assert_eq!(place("a", 0, 7, None), "a/0@7");
+        assert_eq!(place("a", 0, 7, Some(7)), "a/0@7");
+        assert_eq!(place("a", 0, 7, Some(9)), "a/0@7-9");
+        assert_eq!(indented("one\ntwo\n", 2), "one\n  two");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) enum Command {
         /// The plugin: NAME for the newest version, or NAME@V
         name: String,
     },
-    /// Delete a version, or all of them; refused while a flow uses it
+    /// Delete a version, or all of them; refused while a flow runs it, or would after a rollback
     Delete {
         /// The plugin: NAME for all versions, or NAME@V
         name: String,
@@ -175,7 +175,7 @@ fn describe(plugin: &PluginInfo) -> String {
         }
     };
     let (imports, used_by) = (listed(&plugin.imports), listed(&plugin.used_by));
-    format!(
+    let mut text = format!(
         "{}@{}: {}\nsize: {}\nsha256: {}\nuploaded: {}\nimports: {imports}\nused by: {used_by}\n",
         plugin.name,
         plugin.version,
@@ -183,5 +183,12 @@ fn describe(plugin: &PluginInfo) -> String {
         human_bytes(plugin.size),
         plugin.sha256,
         uploaded(plugin),
-    )
+    );
+    if !plugin.kept_for.is_empty() {
+        text.push_str(&format!(
+            "kept for a rollback of: {}\n",
+            plugin.kept_for.join(", ")
+        ));
+    }
+    text
 }

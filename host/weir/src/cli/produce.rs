@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use weir_client::{Codec, Delivery, ErrorCode, Producer, Record, RecordFate};
 
 use super::context::Context;
+use super::output::counted;
 use super::{Failure, Progress, human_bytes, human_count, human_rate, number, signals};
 use lines::{Line, LineError};
 
@@ -116,11 +117,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let elapsed = started.elapsed().as_secs_f64();
 
     if let Some((line, error)) = failed.as_ref().filter(|_| tally.rejected > 0) {
-        sent.map_err(|failure| failure.context(format_args!("{} lines are acknowledged", tally.records)))?;
+        sent.map_err(|failure| failure.context(acknowledged_lines(tally.records)))?;
         return Err(Failure::new(
             format!(
-                "the topic's ingest flow refused {} lines, the first is line {line}: {error}",
-                tally.rejected
+                "the topic's ingest flow refused {}, the first is line {line}: {error}",
+                counted(tally.rejected, "line")
             ),
             format!(
                 "mend them, or look at the flow; the {} others are acknowledged",
@@ -128,11 +129,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             ),
         ));
     }
-    let done = format!("{} lines before it are acknowledged", tally.records);
+    let done = format!("before it, {}", acknowledged_lines(tally.records));
     if let Some((line, error)) = failed {
         return Err(Failure::from(error).context(format_args!("line {line} ({done})")));
     }
-    sent.map_err(|failure| failure.context(format_args!("{} lines are acknowledged", tally.records)))?;
+    sent.map_err(|failure| failure.context(acknowledged_lines(tally.records)))?;
     flushed?;
     let answer = json!({
         "topic": args.topic,
@@ -149,13 +150,19 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             dropped => format!(", of which the topic's ingest flow left out {dropped}"),
         };
         format!(
-            "{} records, {} in {elapsed:.2} s: {} records/s, {}; every one acknowledged{dropped}",
-            tally.records,
+            "{}, {} in {elapsed:.2} s: {} records/s, {}; every one acknowledged{dropped}",
+            counted(tally.records, "record"),
             human_bytes(tally.bytes),
             human_count(tally.records as f64 / elapsed),
             human_rate(tally.bytes, elapsed),
         )
     })
+}
+
+/// How far it got.
+fn acknowledged_lines(lines: u64) -> String {
+    let are = if lines == 1 { "is" } else { "are" };
+    format!("{} {are} acknowledged", counted(lines, "line"))
 }
 
 /// The deliveries of consecutive lines, the first of which has number `first`.

@@ -47,12 +47,14 @@ fn parse_time(text: &str) -> Result<i64, String> {
     }
 }
 
-/// A timestamp as RFC 3339 with milliseconds, or the number if it is none.
+/// A timestamp as RFC 3339, always with three digits of milliseconds, or the number if it is none.
 pub(super) fn rfc3339(ms: i64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| ms.to_string())
+    let whole = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok();
+    let text = whole.and_then(|time| time.format(&Rfc3339).ok());
+    match text.as_deref().and_then(|text| text.strip_suffix('Z')) {
+        Some(text) => format!("{text}.{:03}Z", ms.rem_euclid(1_000)),
+        None => ms.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +95,9 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_printed_as_it_is_typed() {
-        assert_eq!(rfc3339(1_372_593_600_500), "2013-06-30T12:00:00.5Z");
+        assert_eq!(rfc3339(1_372_593_600_500), "2013-06-30T12:00:00.500Z");
+        assert_eq!(rfc3339(1_372_593_600_000), "2013-06-30T12:00:00.000Z");
+        assert_eq!(rfc3339(1_372_593_600_007), "2013-06-30T12:00:00.007Z");
         assert_eq!(
             parse(&format!("@{}", rfc3339(1_372_593_600_500))),
             Ok(Start::Time(1_372_593_600_500))

@@ -1,12 +1,14 @@
 //! `weir topic`.
 
+mod uses;
+
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
 use weir_client::{NewTopic, PartitionInfo, TopicInfo};
 
 use super::context::Context;
-use super::output::table;
+use super::output::{counted, table};
 use super::{Failure, human_bytes, number};
 
 const EXAMPLES: &str = "\
@@ -33,10 +35,13 @@ pub(super) enum Command {
     },
     /// Change settings, or add partitions
     Alter(Alter),
-    /// Delete a topic and its records
+    /// Delete a topic and its records; refused while a flow reads or writes it
     Delete {
         /// The topic
         name: String,
+        /// Delete it all the same: the flows that need it pause, with that as the reason
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -111,7 +116,10 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let topic = admin.alter_topic(&name, config, partitions).await?;
             output.answer(&topic, || describe(&topic))
         }
-        Command::Delete { name } => {
+        Command::Delete { name, force } => {
+            if !force {
+                uses::check(&name, &admin.list_flows().await?)?;
+            }
             admin.delete_topic(&name).await?;
             output.answer(&serde_json::json!({ "deleted": name }), || {
                 format!("deleted {name}")
@@ -121,10 +129,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
 }
 
 fn partitions_of(topic: &TopicInfo) -> String {
-    match topic.partitions.len() {
-        1 => "1 partition".to_owned(),
-        n => format!("{n} partitions"),
-    }
+    counted(topic.partitions.len() as u64, "partition")
 }
 
 /// Records that a partition still has.
@@ -150,9 +155,10 @@ fn describe(topic: &TopicInfo) -> String {
     let records: i64 = topic.partitions.iter().map(records).sum();
     let bytes = topic.partitions.iter().map(|p| p.bytes).sum();
     let mut text = format!(
-        "{}: {}, {records} records, {}\n\n",
+        "{}: {}, {}, {}\n\n",
         topic.name,
         partitions_of(topic),
+        counted(u64::try_from(records).unwrap_or(0), "record"),
         human_bytes(bytes)
     );
     text.push_str(&table(&rows));

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::client::connector::Connector;
+use crate::client::probe;
 use crate::client::sessions::Sessions;
 use crate::trust::{Trust, TrustSource, split_address};
 use crate::{Client, Error, transport};
@@ -10,6 +11,8 @@ use crate::{Client, Error, transport};
 pub const DEFAULT_BROKER: &str = "127.0.0.1:9094";
 /// Time for name resolution, handshake and first exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time to find out that nothing listens at an address for which no CA is known.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Settings of a [`Client`].
@@ -95,7 +98,16 @@ impl ClientBuilder {
                 self.broker
             )));
         };
-        let trust = Trust::find(&self.trust, &self.broker)?;
+        let trust = match Trust::find(&self.trust, &self.broker) {
+            // Where there is no broker, a CA for it is nobody's first question.
+            Err(Error::NoTrust { broker }) if probe::nothing_listens(host, port, PROBE_TIMEOUT).await => {
+                return Err(Error::Unreachable {
+                    broker,
+                    reason: "nothing listens there".to_owned(),
+                });
+            }
+            found => found?,
+        };
         let connector = Connector {
             host: host.to_owned(),
             port,

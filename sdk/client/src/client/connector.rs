@@ -69,7 +69,7 @@ impl Connector {
         let connection = tokio::select! {
             outcome = connecting => outcome.map_err(|error| self.explain(&error))?,
             () = probe::refused(address) => {
-                return Err(self.unreachable(format!("nothing listens at UDP {address}")));
+                return Err(self.unreachable(format!("nothing listens at {address} (UDP)")));
             }
         };
         self.greet(endpoint, connection).await

@@ -1,5 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
 
@@ -15,6 +16,18 @@ pub(super) async fn refused(address: SocketAddr) {
         return;
     }
     std::future::pending::<()>().await;
+}
+
+/// Whether nothing listens at any of the addresses of `host`, as far as that is known within `time`.
+pub(super) async fn nothing_listens(host: &str, port: u16, time: Duration) -> bool {
+    let looked = tokio::time::timeout(time, async {
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+        for address in &addresses {
+            refused(*address).await;
+        }
+        io::Result::Ok(!addresses.is_empty())
+    });
+    matches!(looked.await, Ok(Ok(true)))
 }
 
 async fn watch(address: SocketAddr) -> io::Result<()> {

@@ -132,15 +132,14 @@ impl Accumulator {
             return Err(ProduceError::Closed);
         }
         let len = record.encoded_len_max();
-        let partition = self.place(record, len)?;
+        let mut partition = self.place(record, len)?;
         self.check_room(len, in_turn)?;
 
-        if self.queues[partition as usize]
-            .open
-            .as_ref()
-            .is_some_and(|open| open.builder.encoded_len() + len > self.config.batch_bytes)
-        {
+        // Each turn leaves one partition without an open batch, and a record without a key goes on to the next one: it is not to begin
+        // another batch where the last one has just left.
+        while self.is_too_full(partition, len) {
             self.seal(partition);
+            partition = self.place(record, len)?;
         }
         let mut wake = false;
         if self.queues[partition as usize].open.is_none() {
@@ -375,6 +374,13 @@ impl Accumulator {
             Some(partition) => Err(self.unknown_partition(partition)),
             None => Ok(self.partitioner.choose(record.key.as_deref())),
         }
+    }
+
+    /// Whether the partition's open batch has no room for a record of so many bytes.
+    #[inline]
+    fn is_too_full(&self, partition: u32, len: usize) -> bool {
+        let open = self.queues[partition as usize].open.as_ref();
+        open.is_some_and(|open| open.builder.encoded_len() + len > self.config.batch_bytes)
     }
 
     #[inline]

@@ -75,6 +75,34 @@ fn batches_that_could_grow_stay_while_partials_are_not_wanted() {
 }
 
 #[test]
+fn records_without_a_key_fill_a_batch_and_go_on_to_the_next_partition() {
+    let mut f = Fixture::new(
+        3,
+        AccumulatorConfig {
+            linger: 10 * MS,
+            ..config()
+        },
+    );
+    for _ in 0..7 * 4 {
+        f.send(Record::value("x".repeat(200))).unwrap();
+    }
+    let mut batches = Vec::new();
+    while let Some(batch) = f.drain() {
+        batches.push(batch);
+    }
+    assert_eq!(
+        batches,
+        [(0, 4), (1, 4), (2, 4), (0, 4), (1, 4), (2, 4)],
+        "no batch of one record is left behind"
+    );
+    f.now += 10 * MS;
+    assert_eq!(f.drain(), Some((0, 4)));
+    f.send(Record::value("x")).unwrap();
+    f.now += 10 * MS;
+    assert_eq!(f.drain(), Some((1, 1)), "a batch that was due is one that left");
+}
+
+#[test]
 fn a_lingering_batch_leaves_when_it_is_due_full_or_flushed() {
     let mut f = Fixture::new(
         3,

@@ -16,6 +16,7 @@ fn plugin(size: u64) -> PluginInfo {
         created_ms: 0,
         imports: Vec::new(),
         used_by: Vec::new(),
+        kept_for: Vec::new(),
     }
 }
 

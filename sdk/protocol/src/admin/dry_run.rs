@@ -42,7 +42,9 @@ pub struct Trial {
     pub dropped: u64,
     /// Records that a plugin could not handle.
     pub failed: u64,
-    /// The first of those.
+    /// Records that a plugin wanted among the dead letters.
+    pub dead_lettered: u64,
+    /// The first of both.
     pub failures: Vec<DryRunFailure>,
     /// Nanoseconds in the plugins' calls.
     pub guest_ns: u64,
@@ -50,7 +52,7 @@ pub struct Trial {
     pub memory_bytes_peak: u64,
 }
 
-/// A record that a plugin could not handle.
+/// A record that a plugin could not handle, or wanted among the dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DryRunFailure {
@@ -68,9 +70,12 @@ pub struct DryRunFailure {
     /// The beginning of the record's value, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<String>,
+    /// Whether the plugin wanted it among the dead letters.
+    pub dead_letter: bool,
 }
 
-/// A record of which different things were made: the topic and the beginning of the value of each record that comes out.
+/// A record of which different things were made: the topic and the beginning of the value of each record that comes out, and what else
+/// about it is different.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Difference {

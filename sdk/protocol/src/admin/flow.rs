@@ -334,7 +334,7 @@ pub struct FlowPartitionInfo {
     pub records_in: u64,
     /// Bytes of the batches read.
     pub bytes_in: u64,
-    /// Records written.
+    /// Records written to the flow's topics, dead letters not among them.
     pub records_out: u64,
     /// Bytes of the batches written.
     pub bytes_out: u64,

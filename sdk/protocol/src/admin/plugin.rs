@@ -26,6 +26,9 @@ pub struct PluginInfo {
     /// Flows that run it.
     #[serde(default)]
     pub used_by: Vec<String>,
+    /// Flows that a rollback would have run it again.
+    #[serde(default)]
+    pub kept_for: Vec<String>,
 }
 
 /// The world that a plugin is for.

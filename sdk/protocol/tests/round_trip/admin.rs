@@ -23,10 +23,10 @@ pub(crate) fn plugin_info() -> impl Strategy<Value = PluginInfo> {
         text(),
         any::<[u64; 2]>(),
         texts(),
-        texts(),
+        [texts(), texts()],
     )
         .prop_map(
-            |(name, version, kind, sha256, [size, created_ms], imports, used_by)| PluginInfo {
+            |(name, version, kind, sha256, [size, created_ms], imports, [used_by, kept_for])| PluginInfo {
                 name,
                 version,
                 kind,
@@ -35,6 +35,7 @@ pub(crate) fn plugin_info() -> impl Strategy<Value = PluginInfo> {
                 created_ms,
                 imports,
                 used_by,
+                kept_for,
             },
         )
 }

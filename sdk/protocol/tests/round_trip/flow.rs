@@ -148,9 +148,10 @@ pub(crate) fn trial() -> impl Strategy<Value = Trial> {
                 plugin: other.clone(),
                 reason,
                 sample: other,
+                dead_letter: offset % 2 == 0,
             }
         });
-    let numbers = any::<[u64; 7]>();
+    let numbers = any::<[u64; 8]>();
     let out = collection::btree_map(text(), any::<u64>(), 0..3);
     (texts(), numbers, out, collection::vec(failure, 0..3)).prop_map(|(plugins, n, records_out, failures)| {
         Trial {
@@ -161,6 +162,7 @@ pub(crate) fn trial() -> impl Strategy<Value = Trial> {
             bytes_out: n[2],
             dropped: n[3],
             failed: n[4],
+            dead_lettered: n[7],
             failures,
             guest_ns: n[5],
             memory_bytes_peak: n[6],

@@ -1,6 +1,9 @@
 //! Account of what a chain's calls take and how they fail.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use weir_batch::Batch;
 
 use crate::flow::calls::{Fault, FlowFaults};
 use crate::flow::chain::{Chain, ChainError};
@@ -19,19 +22,24 @@ impl Chain {
         }
     }
 
-    /// One run, of so many records: counts it, and the records that have failed for good when it is over. A call that fails as a
-    /// whole is no fault of a record's until it has only one.
+    /// One run, of the records `range` of `batch`: counts it, settles what the plugins log in it, and counts the records that have failed for
+    /// good when it is over. A call that fails as a whole is no fault of a record's until it has only one. `again`: should it fail, it is
+    /// to be run again as it is.
     pub(super) fn metered<T>(
         &mut self,
-        records: usize,
+        batch: &Batch<'_>,
+        range: Range<usize>,
+        again: bool,
         run: impl FnOnce(&mut Self) -> Result<T, ChainError>,
     ) -> Result<T, ChainError> {
         self.took_ns = 0;
         self.faults = FlowFaults::default();
+        self.logs.begin(batch.header().base_offset, range.clone());
         let ran = run(self);
+        self.logs.settle(range.clone(), ran.as_ref().err(), again);
         let lost = match &ran {
             Ok(_) | Err(ChainError::Record(_)) => None,
-            Err(ChainError::Call { fault, .. }) => Some((*fault, records == 1)),
+            Err(ChainError::Call { fault, .. }) => Some((*fault, range.len() == 1)),
             Err(ChainError::Output(_)) => Some((Fault::Output, true)),
         };
         if let Some((fault, counts)) = lost {

@@ -26,9 +26,10 @@ impl Chain {
         range: Range<usize>,
         kept: &mut [u8],
     ) -> Result<u64, ChainError> {
-        let (len, records) = (batch.len(), range.len());
-        assert!(range.start <= range.end && range.end <= len && self.only_selects());
-        self.metered(records, |chain| chain.select_by_stages(batch, range, kept))
+        assert!(range.start <= range.end && range.end <= batch.len() && self.only_selects());
+        self.metered(&batch, range.clone(), false, |chain| {
+            chain.select_by_stages(batch, range, kept)
+        })
     }
 
     fn select_by_stages(
@@ -38,7 +39,6 @@ impl Chain {
         kept: &mut [u8],
     ) -> Result<u64, ChainError> {
         let len = batch.len();
-        self.begin_call(batch.header().base_offset + range.start as i64);
         self.builder.clear();
         let mut keep = (range.len() < len).then(|| Keep::range(range, len));
         let mut records = Records {

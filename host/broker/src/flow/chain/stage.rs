@@ -81,7 +81,7 @@ impl Stage {
         ChainError::Call {
             plugin: Some(self.plugin.clone()),
             reason: error.to_string(),
-            fault: Fault::from(error),
+            fault: error.fault().into(),
         }
     }
 }

@@ -90,7 +90,7 @@ impl Poll {
             CallError::Poll { message } => PollFailure::Refused(message),
             error => PollFailure::Failed {
                 reason: error.to_string(),
-                fault: Fault::from(&error),
+                fault: error.fault().into(),
             },
         };
         let guest = match &mut self.guest {

@@ -104,6 +104,38 @@ async fn a_backfill_ends_and_leaves_the_running_flow_alone() {
 }
 
 #[tokio::test]
+async fn a_finished_backfill_needs_its_plugins_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = on_folder(folder.path(), 2).await;
+    populate(&broker, TOPICS, &["identity", "hostile"]).await;
+    broker
+        .create_flow(FlowSpec::new("f", "a", ["identity"], ["b"]))
+        .await
+        .unwrap();
+    produce(&broker, "a", 0, batch(&lines(0..3))).await;
+    let with_hostile = to_c(Backfill {
+        plugins: vec!["hostile".to_owned()],
+        ..Backfill::default()
+    });
+    broker.backfill_flow("f", with_hostile).await.unwrap();
+    finished(&broker, "f.backfill").await;
+    assert!(broker.describe_plugin("hostile").unwrap().used_by.is_empty());
+    broker.delete_plugin("hostile").await.unwrap();
+    assert_eq!(
+        broker.delete_plugin("identity").await.unwrap_err().kind,
+        ErrorKind::PluginInUse,
+        "the flow itself runs it"
+    );
+    broker.shutdown().await;
+    drop(broker);
+
+    let broker = on_folder(folder.path(), 2).await;
+    finished(&broker, "f.backfill").await;
+    broker.delete_flow("f.backfill").await.unwrap();
+    broker.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_backfill_begins_and_ends_even_within_a_batch() {
     let broker = copied().await;
     let cases = [

@@ -102,10 +102,15 @@ async fn failures_are_found_each_with_its_record() {
         let mut spec = FlowSpec::new("g", "a", ["hostile"], ["b"]);
         spec.config = pairs(&[("do", misdeed), ("at", "7")]);
         let found = broker.dry_run_new_flow(spec, 100, false).await.unwrap();
-        assert_eq!(
-            (found.tried.failed, found.tried.records_out["b"]),
-            (2, 18),
-            "{misdeed}"
+        let tried = &found.tried;
+        let wanted = if misdeed == "dead-letter" { (0, 2) } else { (2, 0) };
+        assert_eq!((tried.failed, tried.dead_lettered), wanted, "{misdeed}");
+        assert_eq!(tried.records_out["b"], 18, "{misdeed}");
+        assert!(
+            tried
+                .failures
+                .iter()
+                .all(|failure| failure.dead_letter == (wanted.1 > 0))
         );
         let first = &found.tried.failures[0];
         assert_eq!((first.partition, first.offset), (0, 7));

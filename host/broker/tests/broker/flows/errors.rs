@@ -1,5 +1,7 @@
 //! What a flow does when it cannot go on.
 
+use std::time::Duration;
+
 use weir_broker::{Broker, FlowSpec, FlowStatus, Pause};
 
 use super::numbers;
@@ -140,11 +142,21 @@ async fn a_record_too_large_for_the_sink_pauses_until_there_is_room() {
         200,
         "split into batches that fit"
     );
+    let minute = Duration::from_secs(60);
+    let place = pause.place.as_ref();
+    broker.resume_flow("f").await.unwrap();
+    let info = broker.settled_flow("f", place, minute).await.unwrap();
+    assert!(matches!(&info.status, FlowStatus::Paused(again) if again.place == pause.place));
     broker
         .alter_topic("b", pairs(&[("max.message.bytes", "")]), None)
         .await
         .unwrap();
     broker.resume_flow("f").await.unwrap();
+    let info = broker.settled_flow("f", place, minute).await.unwrap();
+    assert_eq!(
+        (info.status, info.partitions[0].cursor),
+        (FlowStatus::Running, 201)
+    );
     wait_for_records(&broker, "b", 201).await;
     broker.shutdown().await;
 }

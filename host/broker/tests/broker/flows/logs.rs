@@ -1,7 +1,7 @@
 //! A flow's log: in a topic of its own.
 
 use serde_json::Value;
-use weir_broker::{Broker, FlowSpec};
+use weir_broker::{Broker, FlowSpec, OnError};
 
 use crate::support::{batch, on_folder, pairs, paused, populate, produce, timely, values, with};
 
@@ -49,9 +49,58 @@ async fn lines_say_whose_they_are_and_where_the_plugin_was() {
         assert_eq!(line["flow"], "f");
         assert_eq!(line["plugin"], "hostile@1");
         assert_eq!(line["partition"], 1);
-        assert_eq!(line["offset"], 0, "where the call began");
+        assert_eq!(
+            (&line["offset"], &line["last_offset"]),
+            (&0.into(), &2.into()),
+            "the call's records"
+        );
         assert!(line["time_ms"].as_i64().unwrap() > 1_700_000_000_000);
     }
+}
+
+/// The plugin logs each record that it is given, and traps at one: finding that one runs the others several times. Returns what it said,
+/// with the first and the last offset of the call.
+async fn said_while_a_trap_is_searched(on_error: OnError) -> Vec<(String, i64, i64)> {
+    let broker = with(2, TOPICS, &["hostile"]).await;
+    let mut spec = flood("1");
+    spec.config = pairs(&[("do", "trap"), ("at", "bad"), ("log", "each")]);
+    spec.on_error = on_error;
+    broker.create_flow(spec).await.unwrap();
+    let records = ["r0", "r1", "r2", "bad", "r4", "r5", "r6", "r7"];
+    produce(&broker, "a", 0, batch(&records)).await;
+    crate::support::wait_for_records(&broker, "b", 7).await;
+    let lines = lines(&broker, 8).await;
+    let said = lines.iter().filter(|line| line["level"] == "info").map(|line| {
+        let first = line["offset"].as_i64().unwrap();
+        let last = line["last_offset"].as_i64().unwrap_or(first);
+        (line["message"].as_str().unwrap().to_owned(), first, last)
+    });
+    said.collect()
+}
+
+#[tokio::test]
+async fn each_record_is_heard_once_though_a_trap_is_searched() {
+    let expected = [
+        ("given r0", 0, 1),
+        ("given r1", 0, 1),
+        ("given r2", 2, 2),
+        ("given bad", 3, 3),
+        ("given r4", 4, 7),
+        ("given r5", 4, 7),
+        ("given r6", 4, 7),
+        ("given r7", 4, 7),
+    ];
+    let expected = expected.map(|(message, first, last)| (message.to_owned(), first, last));
+    assert_eq!(said_while_a_trap_is_searched(OnError::Skip).await, expected);
+}
+
+/// The dead-letter topic has to be made first, and the record runs again when it is there.
+#[tokio::test]
+async fn a_record_that_waits_for_its_dead_letter_topic_is_heard_once() {
+    let said = said_while_a_trap_is_searched(OnError::DeadLetter).await;
+    let messages: Vec<&str> = said.iter().map(|(message, ..)| message.as_str()).collect();
+    let expected = ["r0", "r1", "r2", "bad", "r4", "r5", "r6", "r7"].map(|record| format!("given {record}"));
+    assert_eq!(messages, expected);
 }
 
 #[tokio::test]
@@ -70,7 +119,7 @@ async fn what_stops_a_flow_is_in_its_log_and_survives_a_restart() {
                 && line["message"]
                     .as_str()
                     .unwrap()
-                    .contains("paused at a/0 offset 1")
+                    .contains("paused at a/0@1 in hostile@1")
         })
     };
     let before = lines(&broker, 1).await;

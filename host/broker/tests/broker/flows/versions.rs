@@ -146,19 +146,75 @@ async fn revisions_and_versions_in_use_survive_a_restart() {
     upload_forms(&broker).await;
     broker.create_flow(spec()).await.unwrap();
     broker.upgrade_flow("f", to_version(2)).await.unwrap();
-    let error = broker.delete_plugin("form@2").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::PluginInUse);
-    broker.delete_plugin("form@1").await.unwrap();
     let before = broker.describe_flow("f").await.unwrap().revisions;
     broker.shutdown().await;
     drop(broker);
     let broker = on_folder(folder.path(), 2).await;
     assert_eq!(broker.describe_flow("f").await.unwrap().revisions, before);
-    let error = broker.rollback_flow("f", None).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::UnknownPlugin, "{error}");
+    for (version, part) in [
+        ("form@2", "is run by flow f: upgrade"),
+        ("form@1", "is what a rollback of flow f goes back to"),
+    ] {
+        let error = broker.delete_plugin(version).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::PluginInUse);
+        assert!(error.message.contains(part), "{error}");
+    }
+    broker.delete_plugin("form@3").await.unwrap();
     numbers(&broker, 0, 0..1).await;
     wait_for_records(&broker, "b", 1).await;
     assert_eq!(values(&broker, "b", 0).await, ["{\"n\":0}"]);
+    broker.rollback_flow("f", None).await.unwrap();
+    broker.delete_plugin("form@2").await.unwrap();
+}
+
+#[tokio::test]
+async fn each_rollback_goes_further_back() {
+    let broker = broker().await;
+    broker.create_flow(spec()).await.unwrap();
+    broker.upgrade_flow("f", to_version(2)).await.unwrap();
+    let skip = FlowChange {
+        on_error: Some(OnError::Skip),
+        ..FlowChange::default()
+    };
+    broker.upgrade_flow("f", skip).await.unwrap();
+    for (back_to, plugin) in [(2, "form@2"), (1, "form@1")] {
+        let info = broker.rollback_flow("f", None).await.unwrap();
+        assert_eq!(info.revisions.last().unwrap().back_to, Some(back_to));
+        assert_eq!(info.spec.plugins, [plugin]);
+        assert_eq!(info.spec.on_error, OnError::Pause);
+    }
+    let error = broker.rollback_flow("f", None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidFlow);
+    assert!(
+        error.message.contains("the first revision") && error.message.contains("1, 2, 3, 4, 5"),
+        "{error}"
+    );
+    let info = broker.rollback_flow("f", Some(3)).await.unwrap();
+    assert_eq!(info.spec.on_error, OnError::Skip);
+}
+
+#[tokio::test]
+async fn a_version_is_let_go_of_by_another_change_and_what_is_gone_is_named() {
+    let broker = broker().await;
+    broker.create_flow(spec()).await.unwrap();
+    broker.upgrade_flow("f", to_version(2)).await.unwrap();
+    assert_eq!(broker.describe_plugin("form@1").unwrap().kept_for, ["f"]);
+    broker.delete_plugin("form@1").await.unwrap_err();
+    let skip = FlowChange {
+        on_error: Some(OnError::Skip),
+        ..FlowChange::default()
+    };
+    broker.upgrade_flow("f", skip).await.unwrap();
+    broker.delete_plugin("form@1").await.unwrap();
+    let error = broker.rollback_flow("f", Some(1)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidFlow);
+    assert!(
+        error.message.contains("form@1, which was deleted"),
+        "uploading cannot bring that version back: {error}"
+    );
+    let info = broker.rollback_flow("f", None).await.unwrap();
+    assert_eq!(info.spec.plugins, ["form@2"]);
+    assert_eq!(info.spec.on_error, OnError::Pause);
 }
 
 /// Records pour in while versions change: each is processed once, by the version whose offsets it lies in.

@@ -3,6 +3,7 @@
 use weir_client::{FlowBackfill, FlowBounded, FlowBoundedKind, FlowInfo, FlowReplay, FlowUntil, Start};
 
 use super::start;
+use crate::cli::output::counted;
 
 pub(super) const BACKFILL_EXAMPLES: &str = "\
 Examples:
@@ -96,7 +97,10 @@ pub(super) fn begun(flow: &FlowInfo) -> String {
     let name = &flow.spec.name;
     let records: i64 = flow.partitions.iter().map(|partition| partition.lag).sum();
     let what = flow.bounded.as_ref().map(text).unwrap_or_default();
-    let mut text = format!("{name}: {what}, {records} records to process\n");
+    let mut text = format!(
+        "{name}: {what}, {} to process\n",
+        counted(u64::try_from(records).unwrap_or(0), "record")
+    );
     if let Some(bounded) = flow
         .bounded
         .as_ref()

@@ -3,6 +3,7 @@
 use weir_client::{FlowChange, FlowInfo, FlowRevision, FlowSpec};
 
 use super::{OnErrorArg, limit, number, on_error, table};
+use crate::cli::output::place;
 
 /// What to change about a flow.
 #[derive(Debug, clap::Args)]
@@ -66,26 +67,26 @@ fn line(spec: &FlowSpec, revision: &FlowRevision) -> String {
     if let Some(back_to) = revision.back_to {
         text.push_str(&format!(" (back to revision {back_to})"));
     }
-    if revision.from.iter().any(|offsets| !offsets.is_empty()) {
-        text.push_str(&format!(
-            ", from offset {} on",
-            from_offsets(spec, revision, ", ")
-        ));
+    let from = from_places(spec, revision, ", ");
+    if !from.is_empty() {
+        text.push_str(&format!(", from {from} on"));
     }
     text
 }
 
-/// The offsets that a revision begins at, by partition; with the topics if there are several.
-fn from_offsets(spec: &FlowSpec, revision: &FlowRevision, between: &str) -> String {
-    let offsets = revision.from.iter().enumerate().map(|(source, offsets)| {
-        let offsets: Vec<String> = offsets.iter().map(i64::to_string).collect();
-        let offsets = offsets.join(between);
-        match spec.from.get(source) {
-            Some(topic) if revision.from.len() > 1 => format!("{topic}: {offsets}"),
-            _ => offsets,
-        }
+/// The first record that a revision processes in each partition.
+fn from_places(spec: &FlowSpec, revision: &FlowRevision, between: &str) -> String {
+    // An ingest flow has no sources: the offsets are those of the topic that it guards.
+    let topics = if spec.from.is_empty() {
+        &spec.to
+    } else {
+        &spec.from
+    };
+    let places = topics.iter().zip(&revision.from).flat_map(|(topic, offsets)| {
+        let partitions = (0_u32..).zip(offsets);
+        partitions.map(move |(partition, offset)| place(topic, partition, *offset, None))
     });
-    offsets.collect::<Vec<_>>().join("; ")
+    places.collect::<Vec<_>>().join(between)
 }
 
 /// The revisions, for `describe`; nothing if there was only ever one.
@@ -93,7 +94,7 @@ pub(super) fn revisions(flow: &FlowInfo) -> Option<String> {
     if flow.revisions.len() < 2 {
         return None;
     }
-    let heading = ["REVISION", "PLUGINS", "SETTINGS", "ON ERROR", "FROM OFFSETS"];
+    let heading = ["REVISION", "PLUGINS", "SETTINGS", "ON ERROR", "FROM"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(flow.revisions.iter().map(|revision| {
         let number = match revision.back_to {
@@ -110,8 +111,41 @@ pub(super) fn revisions(flow: &FlowInfo) -> Option<String> {
             revision.plugins.join(" -> "),
             settings.join(" "),
             on_error(revision.on_error).to_owned(),
-            from_offsets(&flow.spec, revision, " "),
+            from_places(&flow.spec, revision, " "),
         ]
     }));
     Some(table(&rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_revision_begins_has_its_partitions() {
+        let spec = |from: &[&str]| FlowSpec {
+            from: from.iter().map(ToString::to_string).collect(),
+            ..FlowSpec::new("f", "web", ["p@1"], ["out"])
+        };
+        let revision = FlowRevision {
+            number: 3,
+            plugins: vec!["p@1".to_owned()],
+            from: vec![vec![5, 3]],
+            back_to: Some(1),
+            ..FlowRevision::default()
+        };
+        assert_eq!(
+            line(&spec(&["web"]), &revision),
+            "revision 3: p@1 (back to revision 1), from web/0@5, web/1@3 on"
+        );
+        let several = FlowRevision {
+            from: vec![vec![5], vec![0, 7]],
+            ..FlowRevision::default()
+        };
+        assert_eq!(
+            from_places(&spec(&["web", "mobile"]), &several, " "),
+            "web/0@5 mobile/0@0 mobile/1@7"
+        );
+        assert_eq!(from_places(&spec(&[]), &revision, " "), "out/0@5 out/1@3");
+    }
 }

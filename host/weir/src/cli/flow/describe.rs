@@ -4,28 +4,25 @@ mod metrics;
 
 use weir_client::{FlowInfo, FlowPartitionInfo, PartitionBy};
 
-use super::{bounded, change, limit, on_error, route, schedule, state, table, total};
+use super::{bounded, change, failed, limit, on_error, route, schedule, state, table, total};
+use crate::cli::output::{self, counted, indented};
 
 /// All that there is to say of a flow.
 pub(super) fn describe(flow: &FlowInfo) -> String {
     let (state, reason) = state(flow);
     let mut text = format!("{}: {state}\n", flow.spec.name);
     if let Some(reason) = reason {
-        text.push_str(&format!("reason: {reason}\n"));
+        text.push_str(&format!("reason: {}\n", indented(reason, 2)));
     }
     if let Some(place) = &flow.stopped_at {
-        let offsets = match place.last_offset {
-            Some(last) => format!("offsets {} to {last}", place.offset),
-            None => format!("offset {}", place.offset),
-        };
         let plugin = place
             .plugin
             .as_ref()
-            .map(|plugin| format!(", in {plugin}"))
+            .map(|plugin| format!(" in {plugin}"))
             .unwrap_or_default();
         text.push_str(&format!(
-            "stopped at: {} partition {}, {offsets}{plugin}\n",
-            place.topic, place.partition
+            "stopped at: {}{plugin}\n",
+            output::place(&place.topic, place.partition, place.offset, place.last_offset)
         ));
         if let Some(sample) = &place.sample {
             text.push_str(&format!("the record: {sample}\n"));
@@ -65,7 +62,7 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
     if sum.records_in > 0 {
         let per_record = sum.guest_ns as f64 / sum.records_in as f64;
         text.push_str(&format!(
-            "since the broker started: {} in, {} out, {} dropped, {} skipped, {} dead-lettered, {} rejected, {} retries, stopped {} times, \
+            "since the broker started: {} in, {} out, {} dropped, {} skipped, {} dead-lettered, {} rejected, {}, stopped {}, \
              {per_record:.0} ns a record in the plugins\n",
             sum.records_in,
             sum.records_out,
@@ -73,8 +70,8 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
             sum.skipped,
             sum.dead_lettered,
             sum.rejected,
-            sum.retried,
-            sum.errors
+            counted(sum.retried, "retry"),
+            counted(sum.errors, "time")
         ));
     }
     match &flow.producing {
@@ -92,7 +89,7 @@ pub(super) fn describe(flow: &FlowInfo) -> String {
     if !flow.log.is_empty() {
         text.push_str("\nwhat the plugins said last:\n");
         for line in &flow.log {
-            text.push_str(&format!("  {line}\n"));
+            text.push_str(&format!("  {}\n", indented(line, 4)));
         }
     }
     text
@@ -113,7 +110,7 @@ fn partitions(flow: &FlowInfo) -> String {
                 p.records_in.cast_signed(),
                 p.records_out.cast_signed(),
                 p.dropped.cast_signed(),
-                (p.skipped + p.dead_lettered + p.rejected).cast_signed(),
+                failed(p).cast_signed(),
             ]
             .map(|number| number.to_string()),
         );

@@ -4,7 +4,8 @@ use weir_client::{DryRun, Trial};
 
 use super::change::Upgrade;
 use super::table;
-use crate::cli::{human_bytes, human_count};
+use crate::cli::output::{counted, indented, place};
+use crate::cli::{Failure, human_bytes, human_count};
 
 /// What to try, and on how much.
 #[derive(Debug, clap::Args)]
@@ -33,14 +34,15 @@ pub(super) fn show(found: &DryRun) -> String {
     }
     if found.running.is_some() {
         text.push_str(&format!(
-            "\nof {} records the outputs are the same, of {} they are different\n",
-            found.same, found.different
+            "\nof {} the outputs are the same, of {} different\n",
+            counted(found.same, "record"),
+            found.different
         ));
     }
     for difference in &found.differences {
         text.push_str(&format!(
-            "\n{} partition {} offset {}\n",
-            difference.topic, difference.partition, difference.offset
+            "\n{}\n",
+            place(&difference.topic, difference.partition, difference.offset, None)
         ));
         for (sign, outputs) in [('-', &difference.running), ('+', &difference.tried)] {
             for output in outputs {
@@ -55,16 +57,45 @@ pub(super) fn show(found: &DryRun) -> String {
             .as_ref()
             .map(|plugin| format!(" in {plugin}"))
             .unwrap_or_default();
+        let fate = if failure.dead_letter {
+            "is a dead letter"
+        } else {
+            "fails"
+        };
         text.push_str(&format!(
-            "\n{} partition {} offset {} fails{plugin}: {}\n",
-            failure.topic, failure.partition, failure.offset, failure.reason
+            "\n{} {fate}{plugin}: {}\n",
+            place(&failure.topic, failure.partition, failure.offset, None),
+            indented(&failure.reason, 2)
         ));
         if let Some(sample) = &failure.sample {
             text.push_str(&format!("  the record: {sample}\n"));
         }
     }
-    more(&mut text, tried.failed, tried.failures.len(), "failures");
+    let failed = tried.failed + tried.dead_lettered;
+    more(
+        &mut text,
+        failed,
+        tried.failures.len(),
+        "failures and dead letters",
+    );
     text
+}
+
+/// Whether what was tried can handle the records; to be said when all else is.
+pub(super) fn verdict(name: &str, found: &DryRun) -> Result<(), Failure> {
+    match found.tried.failed {
+        0 => Ok(()),
+        failed => Err(Failure::new(
+            format!(
+                "{} did not pass: {} failed",
+                found.tried.plugins.join(" -> "),
+                counted(failed, "record")
+            ),
+            format!(
+                "mend the plugin, or have {name} leave such records out (--on-error skip or dead-letter)"
+            ),
+        )),
+    }
 }
 
 fn more(text: &mut String, all: u64, shown: usize, what: &str) {
@@ -101,6 +132,13 @@ fn figures(tried: &Trial, running: Option<&Trial>) -> String {
     row("bytes out", &|trial| human_bytes(trial.bytes_out));
     row("dropped", &|trial| human_count(trial.dropped as f64));
     row("failed", &|trial| human_count(trial.failed as f64));
+    if [Some(tried), running]
+        .into_iter()
+        .flatten()
+        .any(|trial| trial.dead_lettered > 0)
+    {
+        row("dead letters", &|trial| human_count(trial.dead_lettered as f64));
+    }
     row("ns a record", &|trial| {
         format!("{:.0}", trial.guest_ns as f64 / trial.records_in.max(1) as f64)
     });

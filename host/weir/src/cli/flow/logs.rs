@@ -8,6 +8,7 @@ use serde_json::Value;
 use weir_client::{Client, Error, ErrorCode, Start};
 
 use crate::cli::context::Context;
+use crate::cli::output::place;
 use crate::cli::{Failure, Output, signals, start};
 
 /// How often it is looked whether a log that is waited for has begun.
@@ -34,18 +35,18 @@ struct Line {
     topic: Option<String>,
     partition: Option<u32>,
     offset: Option<i64>,
+    last_offset: Option<i64>,
     message: String,
 }
 
 impl Line {
     fn plain(&self) -> String {
-        let mut text = format!("{} {:5}", start::rfc3339(self.time_ms), self.level);
+        let mut text = format!("{} {:8}", start::rfc3339(self.time_ms), self.level);
         if let Some(plugin) = &self.plugin {
             text.push_str(&format!(" {plugin}"));
         }
-        if let (Some(partition), Some(offset)) = (self.partition, self.offset) {
-            let topic = self.topic.as_ref().map(|topic| format!("{topic}/"));
-            text.push_str(&format!(" {}{partition}/{offset}", topic.unwrap_or_default()));
+        if let (Some(topic), Some(partition), Some(offset)) = (&self.topic, self.partition, self.offset) {
+            text.push_str(&format!(" {}", place(topic, partition, offset, self.last_offset)));
         }
         // Plugins' words must not pretend to be further lines, nor steer the terminal.
         let message: String = self
@@ -66,9 +67,9 @@ pub(super) async fn run(client: &Client, context: &Context, args: Logs) -> Resul
         match first_line(client, &topic, args.lines).await {
             Ok(from) => break from,
             Err(Error::Broker(error)) if error.error_code() == Some(ErrorCode::UnknownTopicOrPartition) => {
-                known
-                    .as_ref()
-                    .map_err(|error| Failure::from_message(&error.to_string()))?;
+                if let Err(error) = known {
+                    return Err(error.into());
+                }
                 if !args.follow {
                     return Ok(());
                 }

@@ -2,6 +2,7 @@
 
 use weir_client::{FlowProducingInfo, FlowSchedule};
 
+use crate::cli::output::counted;
 use crate::cli::start::rfc3339;
 
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -51,8 +52,11 @@ pub(super) fn progress(producing: &FlowProducingInfo) -> String {
     if producing.polls > 0 {
         let per_poll_us = producing.guest_ns as f64 / producing.polls as f64 / 1e3;
         text.push_str(&format!(
-            "since the broker started: {} polls, {} with nothing to give, {} failed, stopped {} times, {per_poll_us:.0} us a poll\n",
-            producing.polls, producing.refused, producing.failed, producing.errors
+            "since the broker started: {}, {} with nothing to give, {} failed, stopped {}, {per_poll_us:.0} us a poll\n",
+            counted(producing.polls, "poll"),
+            producing.refused,
+            producing.failed,
+            counted(producing.errors, "time")
         ));
     }
     text

@@ -5,7 +5,7 @@ use weir_client::{Admin, FlowStateQuery, FlowStateRow, FlowStateSchema, FlowStat
 
 use crate::cli::Failure;
 use crate::cli::consume::form::{Key, Value};
-use crate::cli::output::{Output, human_bytes, table};
+use crate::cli::output::{Output, counted, human_bytes, table};
 
 /// Characters of a key or value that are shown to people.
 const SHOWN_MAX: usize = 60;
@@ -136,9 +136,10 @@ fn plain(state: &State) -> String {
         ""
     };
     text.push_str(&format!(
-        "{rows} rows, {} in {} partitions{left_out}\n",
+        "{}, {} in {}{left_out}\n",
+        counted(rows, "row"),
         human_bytes(bytes),
-        state.totals.len()
+        counted(state.totals.len() as u64, "partition")
     ));
     text.push_str(&versions(&state.schemas));
     text
@@ -243,7 +244,7 @@ mod tests {
         assert!(text.contains("home"), "{text}");
         assert!(text.contains("0x00"), "{text}");
         assert!(
-            text.contains("3 rows, 1.50 kB in 1 partitions: there may be more"),
+            text.contains("3 rows, 1.50 kB in 1 partition: there may be more"),
             "{text}"
         );
         let versions = "count: state of version 1 in partition 0, 2\n\

@@ -175,11 +175,15 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
         state.clone(),
         http,
     )?;
-    let input = Input::open(&args.input, args.input_format, args.key_separator.clone())?;
+    let mut input = Input::open(&args.input, args.input_format, args.key_separator.clone())?;
     let printer = Printer::new(&args, plugin.kind(), output);
 
     let mut run = Run::new(guest, printer, args.on_error);
-    let ended = feed(input, &mut run).await;
+    let ended = feed(&mut input, &mut run).await;
+    if matches!(ended, Err(End::Stop(Stop::Failed))) {
+        let (lines, at_least) = input.count().await;
+        run.end(lines, at_least);
+    }
     let (ended, failed) = match ended {
         Ok(()) => (Ok(()), run.failed()),
         Err(End::Stop(Stop::Failed)) => (Ok(()), run.failed()),
@@ -218,7 +222,7 @@ enum End {
 }
 
 /// Runs batch after batch. An interrupt ends the input: what was read counts.
-async fn feed(mut input: Input, run: &mut Run) -> Result<(), End> {
+async fn feed(input: &mut Input, run: &mut Run) -> Result<(), End> {
     let mut interrupted = pin!(interrupted());
     loop {
         let batch = tokio::select! {

@@ -116,6 +116,9 @@ mod tests {
             "weir plugin upload keyed.wasm --name keyed",
             "weir flow create keyed --plugin keyed --set column=2 --from keyed-in --to keyed-out",
             "weir consume keyed-out",
+            "weir flow dry-run keyed",
+            "weir flow upgrade keyed",
+            "weir flow rollback keyed",
         ] {
             assert!(readme.contains(step), "{step}: {readme}");
         }
@@ -126,6 +129,8 @@ mod tests {
             "weir plugin test hello.wasm --set text=hello --polls 3",
             "weir flow create hello --plugin hello --set text=hello --every 5s --to hello-out",
             "weir consume hello-out",
+            "weir flow upgrade hello",
+            "weir flow rollback hello",
         ] {
             assert!(readme.contains(step), "{step}: {readme}");
         }

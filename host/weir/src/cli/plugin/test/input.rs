@@ -98,6 +98,21 @@ impl Input {
         self.finish().map(Some)
     }
 
+    /// How many lines there are, those that nobody wants any more included, and whether there may be more: of a pipe only those
+    /// that were read.
+    pub(super) async fn count(&mut self) -> (u64, bool) {
+        if self.live {
+            return (self.number, true);
+        }
+        loop {
+            match self.next_batch().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return (self.number, false),
+                Err(_) => return (self.number, true),
+            }
+        }
+    }
+
     /// Moves lines from the chunk to the batch. Whether there is room for more.
     fn fill(&mut self) -> bool {
         let timestamp = now_ms();

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use weir_runtime::{Level, LogSink};
 
+use crate::cli::output::indented;
+
 /// Lines of the call under way. They are shown when it is settled: a call that is repeated on parts of its batch says the same
 /// again. The runtime's log rate and deadline bound them.
 #[derive(Debug, Default)]
@@ -43,6 +45,6 @@ impl LogSink for CallLog {
             Level::Critical => return,
         };
         // Writing into memory cannot fail.
-        let _ = writeln!(self.lines(), "log {level}: {line}");
+        let _ = writeln!(self.lines(), "log {level}: {}", indented(line, 4));
     }
 }

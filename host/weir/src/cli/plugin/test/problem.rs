@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
-use weir_runtime::CallError;
+use weir_runtime::{CallError, CallFault};
 
 /// What can become of a record beside being kept or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,25 +52,13 @@ impl ProblemKind {
     }
 
     pub(super) fn of(error: &CallError) -> Self {
-        match error {
-            CallError::Trap { .. } => Self::Trap,
-            CallError::Deadline { .. } | CallError::RecordDeadline { .. } => Self::Deadline,
-            CallError::Memory { .. } => Self::Memory,
-            CallError::OutputTooLarge { .. }
-            | CallError::RecordOutputTooLarge { .. }
-            | CallError::TooManyRecords { .. }
-            | CallError::TooManyRecordsInAll { .. }
-            | CallError::OverBudget { .. }
-            | CallError::CursorTooLarge { .. }
-            | CallError::BadOutput { .. } => Self::Output,
-            CallError::Poll { .. } | CallError::Migrate { .. } => Self::Fail,
-            CallError::Configure { .. }
-            | CallError::Stopped
-            | CallError::Instantiate { .. }
-            | CallError::NotGranted { .. }
-            | CallError::State { .. }
-            | CallError::BadInput { .. }
-            | CallError::WrongKind { .. } => Self::Start,
+        match error.fault() {
+            CallFault::Trap => Self::Trap,
+            CallFault::Deadline => Self::Deadline,
+            CallFault::Memory => Self::Memory,
+            CallFault::Output => Self::Output,
+            CallFault::Refused => Self::Fail,
+            CallFault::Stopped | CallFault::Other => Self::Start,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::log::CallLog;
 use super::print::{Origin, Out, Printer};
 use super::problem::ProblemKind;
 use super::{Args, OnError};
+use crate::cli::output::counted;
 use crate::cli::{Failure, Output, human_bytes, interrupted};
 
 /// What a poll may give in a flow.
@@ -103,7 +104,11 @@ pub(super) async fn run(
             "check where the output goes",
         )),
         _ if failed > 0 && args.on_error != OnError::Skip => Err(Failure::new(
-            format!("{} did not pass: {failed} polls failed", args.file.display()),
+            format!(
+                "{} did not pass: {} failed",
+                args.file.display(),
+                counted(failed, "poll")
+            ),
             "mend the plugin, or what it asks for; with --on-error skip such polls are passed over",
         )),
         _ => Ok(()),
@@ -156,7 +161,10 @@ impl Polls {
         let records = self.print(poll, now_ms)?;
         let cursor = shown(&self.page.cursor);
         let more = if self.page.more { ", and there is more" } else { "" };
-        say(&format!("poll {poll}: {records} records, cursor {cursor}{more}"));
+        say(&format!(
+            "poll {poll}: {}, cursor {cursor}{more}",
+            counted(records, "record")
+        ));
         self.summary.records_out += records;
         self.summary.more = self.page.more;
         self.cursor = Some(std::mem::take(&mut self.page.cursor));
@@ -220,9 +228,9 @@ impl Summary {
     fn deliver(&self, file: Option<&Path>) -> Result<(), Failure> {
         let Some(file) = file else {
             say(&format!(
-                "polls     {}, {} records, {:.0} us a poll",
+                "polls     {}, {}, {:.0} us a poll",
                 self.polls,
-                self.records_out,
+                counted(self.records_out, "record"),
                 self.ns_per_poll / 1e3
             ));
             say(&format!(

@@ -40,6 +40,17 @@ pub(super) struct Run {
     counts: Counts,
     problems: Vec<Problem>,
     failed_calls: u64,
+    /// The last line of the problem that ended the run.
+    stopped_at: Option<u64>,
+    not_run: Option<NotRun>,
+}
+
+/// Records of the input that were left alone because the run ended before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotRun {
+    pub(super) records: u64,
+    /// There may be more of them: the input was not read to its end.
+    pub(super) at_least: bool,
 }
 
 impl Run {
@@ -52,6 +63,8 @@ impl Run {
             counts,
             problems: Vec::new(),
             failed_calls: 0,
+            stopped_at: None,
+            not_run: None,
         }
     }
 
@@ -64,6 +77,23 @@ impl Run {
         let ran = self.part(&input.bytes, input.first_line);
         self.printer.flush().map_err(Stop::Output)?;
         ran.map(|_| ())
+    }
+
+    /// The run is over after so many lines of input, which may not be all of them.
+    pub(super) fn end(&mut self, lines: u64, at_least: bool) {
+        if let Some(line) = self.stopped_at {
+            // Those that were in the same call behind the problem do not count as done.
+            self.counts.records_in = line;
+            self.not_run = Some(NotRun {
+                records: lines.saturating_sub(line),
+                at_least,
+            });
+        }
+    }
+
+    /// What was left alone behind the problem that ended the run.
+    pub(super) fn not_run(&self) -> Option<NotRun> {
+        self.not_run
     }
 
     /// Whether the plugin did not pass.
@@ -228,13 +258,14 @@ impl Run {
         }
         self.failed_calls += u64::from(!matches!(kind, ProblemKind::Retry | ProblemKind::Fail));
         match self.on_error {
-            OnError::Stop => Err(Stop::Failed),
+            OnError::Stop => {}
             OnError::Report if self.failed_calls >= FAILED_CALLS_MAX => {
                 say("100 calls have failed: the rest of the input is left alone");
-                Err(Stop::Failed)
             }
-            _ => Ok(()),
+            _ => return Ok(()),
         }
+        self.stopped_at = Some(*lines.end());
+        Err(Stop::Failed)
     }
 }
 

@@ -11,6 +11,7 @@ use weir_runtime::Plugin;
 use super::metrics::Metrics;
 use super::problem::{Problem, ProblemKind};
 use super::run::Run;
+use crate::cli::output::counted;
 use crate::cli::{Failure, human_bytes};
 
 /// Records, by what became of them.
@@ -58,6 +59,12 @@ pub(super) struct Summary<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outputs: Option<BTreeMap<&'a str, u64>>,
     dropped: u64,
+    /// Records behind the problem that ended the run, as far as they were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_run: Option<u64>,
+    /// Whether there may be more of those.
+    #[serde(skip)]
+    more_not_run: bool,
     errors: BTreeMap<&'static str, u64>,
     /// The first hundred.
     problems: &'a [Problem],
@@ -97,6 +104,8 @@ impl<'a> Summary<'a> {
             outputs: (plugin.kind() == weir_runtime::Kind::Transform)
                 .then(|| names.zip(counts.outputs.iter().copied()).collect()),
             dropped: counts.dropped,
+            not_run: run.not_run().map(|not_run| not_run.records),
+            more_not_run: run.not_run().is_some_and(|not_run| not_run.at_least),
             errors: counts
                 .problems
                 .iter()
@@ -149,6 +158,18 @@ impl fmt::Display for Summary<'_> {
             "records   {} in, {} out, {} dropped",
             self.records_in, self.records_out, self.dropped
         )?;
+        if let Some(not_run) = self.not_run {
+            let more = if self.more_not_run {
+                " and what was not read yet"
+            } else {
+                ""
+            };
+            writeln!(
+                f,
+                "not run   {}{more}, behind the failure that ended the run",
+                counted(not_run, "record")
+            )?;
+        }
         if let Some(outputs) = self.outputs.as_ref().filter(|outputs| outputs.len() > 1) {
             let outputs: Vec<String> = outputs
                 .iter()
@@ -170,15 +191,22 @@ impl fmt::Display for Summary<'_> {
         for (name, samples) in &self.metrics.histograms {
             writeln!(
                 f,
-                "metric    {name} {} samples, {} to {}, {} in all",
-                samples.count, samples.min, samples.max, samples.sum
+                "metric    {name} {}, {} to {}, {} in all",
+                counted(samples.count, "sample"),
+                samples.min,
+                samples.max,
+                samples.sum
             )?;
         }
         if self.state_rows > 0 {
-            writeln!(f, "state     {} rows", self.state_rows)?;
+            writeln!(f, "state     {}", counted(self.state_rows as u64, "row"))?;
         }
         if let Some(ns) = self.ns_per_record {
-            writeln!(f, "call      {ns:.0} ns a record, {} calls", self.calls)?;
+            writeln!(
+                f,
+                "call      {ns:.0} ns a record, {}",
+                counted(self.calls, "call")
+            )?;
         }
         writeln!(
             f,

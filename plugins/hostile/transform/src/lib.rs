@@ -12,6 +12,8 @@
 //! | `fail`, `retry`, `dead-letter` | that outcome, for records whose value contains `at` (default: for all) |
 //! | `partition` | they go to partition `n`, or to the number of the one that they come from |
 //! | `grow` | keeps `n` bytes (default 1 MiB) more after each batch |
+//!
+//! With `log` set to `each` it also logs each record that it is given.
 
 use std::cell::RefCell;
 
@@ -23,14 +25,15 @@ pub struct Hostile {
     what: String,
     at: Option<Vec<u8>>,
     n: Option<usize>,
+    logs_each: bool,
     kept: Vec<Vec<u8>>,
     out: Output,
 }
 
 impl Hostile {
-    /// Reads `do`, `at` and `n`; the `configure-…` misdeeds happen here.
+    /// Reads `do`, `at`, `n` and `log`; the `configure-…` misdeeds happen here.
     pub fn configure(config: &Config) -> Result<Self, String> {
-        config.only(&["do", "at", "n"])?;
+        config.only(&["do", "at", "n", "log"])?;
         let what = config.get("do").unwrap_or("identity").to_owned();
         match what.as_str() {
             "configure-loop" => spin(),
@@ -43,6 +46,7 @@ impl Hostile {
             what,
             at: config.get("at").map(|at| at.as_bytes().to_vec()),
             n: config.parse("n")?,
+            logs_each: config.get("log") == Some("each"),
             kept: Vec::new(),
             out: Output::new(config.outputs().to_vec()),
         })
@@ -69,6 +73,12 @@ impl Hostile {
 
     fn record(&mut self, record: &Record<'_>, out: &mut Output) {
         let value = record.value().unwrap_or_default();
+        if self.logs_each {
+            log::log(
+                log::Level::Info,
+                format_args!("given {}", String::from_utf8_lossy(value)),
+            );
+        }
         let here = self
             .at
             .as_ref()
