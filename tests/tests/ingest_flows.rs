@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use weir::Broker;
 use weir_client::{
     Client, ErrorCode, FlowMode, FlowSpec, FlowState, NewTopic, OnError, Producer, Record, RecordFate,
@@ -334,4 +335,42 @@ async fn the_command_line_guards_a_topic_and_says_what_was_refused() {
     assert!(done, "{said}");
     let (done, said) = run(&["produce", "t"], "no JSON\n");
     assert!(done, "{said}");
+}
+
+#[tokio::test]
+async fn a_producer_to_a_paused_flow_says_within_seconds_why_it_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = BrokerCommand::new(BINARY, &folder.path().join("data")).start();
+    let client = broker.client().await;
+    prepare(&client, 1, "json-filter").await;
+    let config = [("field", "n"), ("op", "exists")];
+    let made = spec("json-filter", OnError::Pause, &config);
+    client.admin().create_flow(made).await.unwrap();
+    client.admin().pause_flow("guard").await.unwrap();
+    let mut command = tokio::process::Command::from(broker.weir(BINARY, &["produce", "t"]));
+    let child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = child.unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"{\"n\":1}\n").await.unwrap();
+    drop(input);
+    let mut said = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = soon(said.next_line()).await.unwrap().expect("it says why");
+    for part in [
+        "held up for 2 s",
+        "FLOW_NOT_RUNNING",
+        "flow 'guard', which is paused",
+        "still trying for 11",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+    // It has not given up.
+    client.admin().resume_flow("guard").await.unwrap();
+    let done = soon(child.wait_with_output()).await.unwrap();
+    assert!(done.status.success());
+    assert_eq!(stored(&client, "t").await.len(), 1);
 }

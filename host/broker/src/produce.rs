@@ -64,6 +64,7 @@ impl ProduceTicket {
             receipt,
             batches: 1,
             records: None,
+            tally: None,
         };
         Self {
             stage: Stage::Submitted(submitted),
@@ -98,9 +99,14 @@ impl ProduceTicket {
                     receipt,
                     batches,
                     records,
+                    tally,
                 }) => {
                     let committed = ready!(Pin::new(receipt).poll(context));
-                    return Poll::Ready(produced(committed, *batches, records.take()));
+                    let produced = produced(committed, *batches, records.take());
+                    if let Some(tally) = tally.take() {
+                        tally.settle(produced.as_ref().is_ok_and(|produced| !produced.duplicate));
+                    }
+                    return Poll::Ready(produced);
                 }
             }
         }

@@ -18,9 +18,9 @@ fn the_plugins_of_this_repository_load() {
             .load(component)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let kind = match *name {
-            "dedup" | "hostile-filter" | "identity-filter" | "json-filter" | "key-filter"
+            "dedup" | "hostile-filter" | "identity-filter" | "json-filter" | "key-filter" | "known-key"
             | "typed-filter" => Kind::Filter,
-            "hostile-producer" | "ticker" => Kind::Producer,
+            "hostile-producer" | "poll-http" | "ticker" => Kind::Producer,
             _ => Kind::Transform,
         };
         assert_eq!(plugin.kind(), kind, "{name}");
@@ -30,7 +30,8 @@ fn the_plugins_of_this_repository_load() {
             "windowed-count" => &["log", "metrics", "state"],
             "hostile-state" => &["log", "metrics", "clock", "random", "state"],
             "hostile-producer" | "ticker" => &["log", "clock"],
-            "enrich-http" | "hostile-http" => &["log", "http"],
+            "enrich-http" | "hostile-http" | "known-key" => &["log", "http"],
+            "poll-http" => &["log", "clock", "http"],
             "typed-filter" | "typed-transform" => &[],
             _ => &["log"],
         };

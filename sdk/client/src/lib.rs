@@ -92,7 +92,7 @@ pub use consumer::{Consumer, ConsumerBuilder, ConsumerRecord, RecordBatch};
 pub use error::Error;
 pub use payload::Payload;
 pub use producer::{
-    Deliveries, Delivery, ProduceError, Producer, ProducerBuilder, RecordFate, RecordMetadata,
+    Deliveries, Delivery, Obstacle, ProduceError, Producer, ProducerBuilder, RecordFate, RecordMetadata,
 };
 pub use record::Record;
 pub use weir_batch::{BatchBuilder, Codec};

@@ -18,6 +18,7 @@ mod delivery;
 mod driver;
 mod finished;
 mod metadata;
+mod obstacle;
 mod open_batch;
 mod partition_flight;
 mod partitioner;
@@ -32,6 +33,7 @@ pub use builder::ProducerBuilder;
 pub use deliveries::Deliveries;
 pub use delivery::Delivery;
 pub use metadata::{RecordFate, RecordMetadata};
+pub use obstacle::Obstacle;
 pub use produce_error::ProduceError;
 
 /// Records taken from an iterator at once.
@@ -241,6 +243,12 @@ impl Producer {
     /// How many partitions the topic has, as far as this producer knows.
     pub fn partitions(&self) -> u32 {
         self.handle.0.accumulator().partitions()
+    }
+
+    /// What keeps records from being acknowledged at the moment: the broker refuses them for now, or cannot be reached. They are tried
+    /// until the delivery timeout all the same; this is for telling somebody before. `None` while all is well, or nothing waits.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        self.handle.0.obstacle()
     }
 
     /// Bytes in the buffer: records, and a little for each batch, that are not yet acknowledged.

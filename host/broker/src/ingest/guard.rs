@@ -6,7 +6,8 @@ use bytes::BytesMut;
 use tokio::sync::{oneshot, watch};
 
 use crate::flow::FlowStatus;
-use crate::ingest::lane::{Lanes, Request};
+use crate::ingest::lane::Request;
+use crate::ingest::lanes::Lanes;
 use crate::produce::ProduceTicket;
 use crate::{BrokerError, ErrorKind, Topic};
 

@@ -1,217 +1,158 @@
 //! The way of a partition's batches from the guard into the log, one after the other.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use weir_log::{Append, Durability, Entry, Receipt, Sequence};
 
 use crate::core::Core;
-use crate::error::append_error;
-use crate::flow::collector::OutBatch;
 use crate::flow::counters::Counters;
 use crate::flow::{self, Flow, FlowWork, dead_letter};
-use crate::ingest::RecordResults;
 use crate::ingest::guard::not_running;
-use crate::ingest::letters::{Target, letter_index, sink_for};
-use crate::ingest::made::{Made, Output, Step};
-use crate::ingest::pass::IngestPass;
-use crate::produce::Produced;
-use crate::topic::log_durability;
+use crate::ingest::route::Route;
+use crate::ingest::submit::{Submitted, submit};
+use crate::ingest::turn::{Judged, Obstacle, Settled, State, Turn, Waiting};
 use crate::{BrokerError, Topic};
 
-/// Batches that may wait in a lane, besides the one that is being judged.
-const WAITING_MAX: usize = 16;
+/// Batches that may wait in a lane. As many again are being judged, and as many are on their way into the log's queue.
+pub(super) const WAITING_MAX: usize = 16;
 
 /// Why a flow that is told to stop judges nothing more.
 const STOPPING: &str = "is being stopped";
 
+/// Who waits for a batch's answer.
+pub(super) type Reply = oneshot::Sender<Result<Submitted, BrokerError>>;
+
 /// A batch that was taken, and who waits for its answer.
 pub(super) struct Request {
     pub(super) batch: BytesMut,
-    pub(super) reply: oneshot::Sender<Result<Submitted, BrokerError>>,
-}
-
-/// A batch that has been judged.
-#[derive(Debug)]
-pub(crate) enum Submitted {
-    /// What is stored of it is on its way into the log.
-    Entry {
-        receipt: Receipt,
-        /// Batches of the entry that are for the partition itself; they come first.
-        batches: usize,
-        records: Option<Box<RecordResults>>,
-    },
-    /// Nothing of it is stored.
-    Nothing(Produced),
-}
-
-/// The lanes of one running flow.
-pub(super) struct Lanes {
-    core: Arc<Core>,
-    flow: Arc<Flow>,
-    work: Arc<FlowWork>,
-    stop: watch::Receiver<bool>,
-    /// By partition. `None` once no more come.
-    open: Mutex<Option<HashMap<u32, mpsc::Sender<Request>>>>,
-    tasks: Mutex<JoinSet<()>>,
-}
-
-impl Lanes {
-    pub(super) fn new(
-        core: Arc<Core>,
-        flow: Arc<Flow>,
-        work: Arc<FlowWork>,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
-        Self {
-            core,
-            flow,
-            work,
-            stop,
-            open: Mutex::new(Some(HashMap::new())),
-            tasks: Mutex::default(),
-        }
-    }
-
-    /// The lane of a partition, which exists. `None` once the lanes are closed.
-    pub(super) fn of(&self, topic: &Topic, partition: u32) -> Option<mpsc::Sender<Request>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let lanes = open.as_mut()?;
-        let lane = lanes.entry(partition).or_insert_with(|| {
-            let (sender, requests) = mpsc::channel(WAITING_MAX);
-            let lane = Lane {
-                core: Arc::clone(&self.core),
-                flow: Arc::clone(&self.flow),
-                work: Arc::clone(&self.work),
-                stop: self.stop.clone(),
-                topic: topic.clone(),
-                partition,
-                counters: self.flow.counters(flow::Lane::of_first_source(partition)),
-            };
-            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            tasks.spawn(lane.run(requests));
-            sender
-        });
-        Some(lane.clone())
-    }
-
-    /// Takes no more, and waits until what is being judged has been handed to the log, and the rest refused.
-    pub(super) async fn finish(&self) {
-        drop(self.open.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(flow = self.flow.name(), "an ingest flow ended badly: {error}");
-            }
-        }
-    }
+    pub(super) reply: Reply,
 }
 
 /// The lane of one partition.
-struct Lane {
-    core: Arc<Core>,
-    flow: Arc<Flow>,
-    work: Arc<FlowWork>,
-    stop: watch::Receiver<bool>,
-    topic: Topic,
-    partition: u32,
-    counters: Arc<Counters>,
+///
+/// What waits is judged in one turn, and while that is handed to the log, the next turn is under way already. So there are two
+/// queues, `waiting` and `settled`, and everything passes through both in the order in which it came.
+pub(super) struct Lane {
+    pub(super) core: Arc<Core>,
+    pub(super) flow: Arc<Flow>,
+    pub(super) work: Arc<FlowWork>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) topic: Topic,
+    pub(super) partition: u32,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl Lane {
-    async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        while let Some(Request { batch, reply }) = requests.recv().await {
-            // What is under way is brought to its end; the rest may be sent again.
-            let answer = match self.is_stopping() {
-                true => Err(self.not_running(STOPPING)),
-                false => self.take(batch).await,
-            };
-            // Who waited may be gone; what is stored stays.
-            let _ = reply.send(answer);
+    /// Serves the partition until no more can come and everything is answered.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut waiting = VecDeque::with_capacity(WAITING_MAX);
+        let mut settled = Vec::new();
+        loop {
+            if waiting.is_empty() && settled.is_empty() {
+                match requests.recv().await {
+                    Some(request) => waiting.push_back(request.into()),
+                    None => return,
+                }
+            }
+            while waiting.len() < WAITING_MAX
+                && let Ok(request) = requests.try_recv()
+            {
+                waiting.push_back(request.into());
+            }
+            let turn = self.begin(&mut waiting);
+            for settled in settled.drain(..) {
+                self.hand_on(settled).await;
+            }
+            // The threads are closed, or the turn panicked, which is in the log: whoever waits is told by the reply's going away.
+            if let Some(turn) = turn
+                && let Ok(judged) = turn.await
+            {
+                (settled, waiting) = (judged.settled, judged.left);
+                if let Some(obstacle) = judged.obstacle {
+                    // What comes before it is not to wait for it.
+                    for settled in settled.drain(..) {
+                        self.hand_on(settled).await;
+                    }
+                    self.overcome(obstacle, &mut waiting).await;
+                }
+            }
         }
     }
 
-    fn is_stopping(&self) -> bool {
-        *self.stop.borrow()
-    }
-
-    async fn take(&mut self, batch: BytesMut) -> Result<Submitted, BrokerError> {
-        let (target, letters, pass) = self.pass(batch)?;
-        let made = self.judge(pass, letters).await?;
-        self.counters.add(&made.stats);
-        self.submit(made, target).await
-    }
-
-    /// What is to be run over the batch, and where its outputs go.
-    fn pass(&self, batch: BytesMut) -> Result<(Target, Option<Target>, Box<IngestPass>), BrokerError> {
-        let gone = || BrokerError::unknown_topic(self.topic.name());
-        let log = &self.core.log;
-        let (sink, target) = sink_for(log, &self.topic, self.partition).ok_or_else(gone)?;
-        let letters = self
-            .core
-            .topic(&dead_letter::topic_name(self.flow.name()))
-            .ok()
-            .and_then(|topic| {
-                sink_for(
-                    log,
-                    &topic,
-                    letter_index(log, &topic, self.partition, target.shard),
-                )
-            });
-        let (letter_sink, letters) = letters.unzip();
-        let pass = IngestPass::new(
-            Arc::clone(&self.work),
-            self.flow.spec().on_error,
-            (self.topic.name().to_owned(), self.partition),
-            batch,
-            self.core.limits.unpacked_batch_bytes_max,
-            (sink, letter_sink),
-        );
-        Ok((target, letters, Box::new(pass)))
-    }
-
-    /// Runs a pass to its end, in as many turns as it takes.
-    async fn judge(
-        &mut self,
-        mut pass: Box<IngestPass>,
-        mut letters: Option<Target>,
-    ) -> Result<Made, BrokerError> {
-        loop {
-            let (done, result) = oneshot::channel();
-            let (flow, waits) = (self.flow.id(), self.work.waits());
-            self.core.pool.push_that(flow, waits, move || {
-                let _ = done.send(pass.run());
-            });
-            // The threads are closed, or the pass panicked, which is in the log.
-            let step = result.await.map_err(|_| BrokerError::shutting_down())?;
-            match step {
-                Step::More(_) if self.is_stopping() => return Err(self.not_running(STOPPING)),
-                Step::More(more) => pass = more,
-                Step::Done(mut made) => {
-                    self.flow.works(flow::Lane::of_first_source(self.partition));
-                    made.letters_to = letters;
-                    return Ok(made);
-                }
-                Step::NoDeadLetter(batch) => {
-                    self.make_dead_letter().await?;
-                    let again = self.pass(batch)?;
-                    if again.1.is_none() {
-                        return Err(self.not_running("has no dead-letter topic, which was deleted"));
-                    }
-                    (letters, pass) = (again.1, again.2);
-                }
-                Step::Unable(reason) => {
-                    self.counters.error();
-                    self.flow.log().push("error", &reason);
-                    self.flow
-                        .waits(flow::Lane::of_first_source(self.partition), reason.clone());
-                    return Err(self.not_running(&format!("cannot run ({reason})")));
-                }
-                Step::Refused(error) => return Err(error),
+    /// Gives what waits its turn on the threads for guests, all of it. `None` if nothing waits, or may be judged: then it is
+    /// refused.
+    fn begin(&self, waiting: &mut VecDeque<Waiting>) -> Option<oneshot::Receiver<Judged>> {
+        if waiting.is_empty() {
+            return None;
+        }
+        let route = match self.is_stopping() {
+            // What is under way is brought to its end; the rest may be sent again.
+            true => Err(self.not_running(STOPPING)),
+            false => Route::new(&self.core, &self.flow, &self.work, &self.topic, self.partition),
+        };
+        let route = match route {
+            Ok(route) => Arc::new(route),
+            Err(error) => {
+                waiting
+                    .drain(..)
+                    .for_each(|waiting| waiting.refuse(error.clone()));
+                return None;
             }
+        };
+        let turn = Turn {
+            route,
+            counters: Arc::clone(&self.counters),
+            stop: self.stop.clone(),
+        };
+        let waiting = std::mem::take(waiting);
+        let (done, judged) = oneshot::channel();
+        let (flow, waits) = (self.flow.id(), self.work.waits());
+        self.core.pool.push_that(flow, waits, move || {
+            // The lane waits for it, unless the broker ends.
+            let _ = done.send(turn.run(waiting));
+        });
+        Some(judged)
+    }
+
+    /// Hands what came out to the log. Its order there is that of these calls.
+    async fn hand_on(&self, Settled { reply, made }: Settled) {
+        let answer = match made {
+            Ok(made) => {
+                self.flow.works(flow::Lane::of_first_source(self.partition));
+                submit(&self.core.log, &self.topic, self.partition, &self.counters, made).await
+            }
+            Err(error) => Err(error),
+        };
+        // Who waited may be gone; what is stored stays.
+        let _ = reply.send(answer);
+    }
+
+    /// Makes it so that the first of those that wait can be judged, or refuses it.
+    async fn overcome(&mut self, obstacle: Obstacle, waiting: &mut VecDeque<Waiting>) {
+        let Some(mut first) = waiting.pop_front() else {
+            return;
+        };
+        let refusal = match obstacle {
+            Obstacle::NoDeadLetter if first.homeless => {
+                Err(self.not_running("has no dead-letter topic, which was deleted"))
+            }
+            Obstacle::NoDeadLetter => self.make_dead_letter().await,
+            Obstacle::Unable(reason) => {
+                self.counters.error();
+                self.flow.log().push("error", &reason);
+                let lane = flow::Lane::of_first_source(self.partition);
+                self.flow.waits(lane, reason.clone());
+                Err(self.not_running(&format!("cannot run ({reason})")))
+            }
+        };
+        match refusal {
+            Ok(()) => {
+                first.homeless = true;
+                waiting.push_front(first);
+            }
+            Err(error) => first.refuse(error),
         }
     }
 
@@ -229,89 +170,28 @@ impl Lane {
         })
     }
 
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
     fn not_running(&self, why: &str) -> BrokerError {
         not_running(self.flow.name(), self.topic.name(), why)
     }
+}
 
-    /// Hands what came out to the log. Its order there is that of these calls.
-    async fn submit(&self, made: Made, target: Target) -> Result<Submitted, BrokerError> {
-        let state = self.topic.live_state()?;
-        let durability = log_durability(state.config.durability);
-        let append = |partition, batch| Append { partition, batch };
-        let mut entry = Entry {
-            durability,
-            ..Entry::default()
-        };
-        let (records, sequence) = match made.output {
-            Output::Untouched(batch) => {
-                entry.appends.push(append(target.partition, batch));
-                (None, None)
-            }
-            Output::Changed { batches, records } => {
-                let own = batches.into_iter().map(|batch| append(target.partition, batch));
-                entry.appends.extend(own);
-                (records, made.sequence)
-            }
-        };
-        let batches = entry.appends.len();
-        if let Some(to) = made.letters_to {
-            let letters = made.letters.into_iter();
-            let letters = letters.map(|letter: OutBatch| append(to.partition, letter.batch));
-            if to.shard == target.shard {
-                entry.appends.extend(letters);
-            } else {
-                self.send_letters(to.shard, letters.collect()).await?;
-            }
-        }
-        let log = &self.core.log;
-        let submitted = match sequence {
-            None if entry.appends.is_empty() => {
-                let end = state
-                    .partitions
-                    .get(self.partition as usize)
-                    .map_or((0, 0), |partition| {
-                        (partition.high_watermark(), partition.log_start_offset())
-                    });
-                return Ok(Submitted::Nothing(Produced {
-                    base_offset: end.0,
-                    last_offset: end.0 - 1,
-                    duplicate: false,
-                    log_start_offset: end.1,
-                    records,
-                }));
-            }
-            None => log.submit(target.shard, entry).await,
-            Some((producer_id, epoch, base_sequence)) => {
-                let sequence = Sequence {
-                    partition: target.partition,
-                    producer_id,
-                    epoch,
-                    base_sequence,
-                    records: made.records,
-                };
-                log.submit_in_sequence(target.shard, entry, sequence).await
-            }
-        };
-        Ok(Submitted::Entry {
-            receipt: submitted.map_err(append_error)?,
-            batches,
-            records,
-        })
+impl Waiting {
+    fn refuse(self, error: BrokerError) {
+        // Who waited may be gone.
+        let _ = self.reply.send(Err(error));
     }
+}
 
-    /// Letters that cannot be part of the entry are on disk before it: should the broker fail in between, they come again with
-    /// the batch that is sent again.
-    async fn send_letters(&self, shard: u16, appends: Vec<Append>) -> Result<(), BrokerError> {
-        if appends.is_empty() {
-            return Ok(());
+impl From<Request> for Waiting {
+    fn from(Request { batch, reply }: Request) -> Self {
+        Self {
+            state: State::New(batch),
+            reply,
+            homeless: false,
         }
-        let entry = Entry {
-            appends,
-            puts: Vec::new(),
-            durability: Durability::Fsync,
-        };
-        let receipt = self.core.log.submit(shard, entry).await;
-        let stored = receipt.map_err(append_error)?.await;
-        stored.map(drop).map_err(append_error)
     }
 }

@@ -10,15 +10,15 @@ use weir_batch::{Batch, BatchError, Codec, bitmap, set_base_offset};
 
 use crate::clock::now_ms;
 use crate::flow::calls::Fault;
-use crate::flow::collector::{Collector, Sink};
+use crate::flow::collector::Collector;
 use crate::flow::counters::PassStats;
 use crate::flow::policy::{FailuresInRow, Outcome, Rules, Verdict};
-use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, FlowWork, Lane, bisect, dead_letter};
+use crate::flow::{Bisect, Chain, ChainError, Culprit, FailedRecord, bisect, dead_letter};
 use crate::ingest::RecordResults;
 use crate::ingest::made::{Made, Output, Step};
 use crate::ingest::results::Gathered;
-use crate::ingest::rules::IngestRules;
-use crate::{BrokerError, ErrorKind, OnError};
+use crate::ingest::route::Route;
+use crate::{BrokerError, ErrorKind};
 
 /// The guarded topic, in whose partition everything stays.
 const FIRST: Target = Target {
@@ -35,17 +35,13 @@ const FAILING_MAX: Duration = Duration::from_secs(15);
 
 /// One batch on its way through the chain; as far as it has come, from turn to turn.
 pub(super) struct IngestPass {
-    work: Arc<FlowWork>,
-    rules: IngestRules,
-    topic: String,
-    partition: u32,
-    unpacked_bytes_max: usize,
+    route: Arc<Route>,
     /// As it was sent, from offset 0 on: a record's index is its offset.
     batch: BytesMut,
     /// The same uncompressed, if it is not.
     unpacked: Vec<u8>,
-    collector: Collector,
-    letter_topic: Option<u32>,
+    /// What is to be stored instead of it; made when there is something of it.
+    collector: Option<Collector>,
     /// The first record that is not judged yet.
     next: usize,
     /// Of a chain of filters: the records that are kept.
@@ -59,35 +55,15 @@ pub(super) struct IngestPass {
 }
 
 impl IngestPass {
-    /// `batch` was [checked](crate::batch::admit). Its outputs are for the first of the sinks, which is of one partition, as
-    /// is the second, for dead letters.
-    pub(super) fn new(
-        work: Arc<FlowWork>,
-        on_error: OnError,
-        (topic, partition): (String, u32),
-        mut batch: BytesMut,
-        unpacked_bytes_max: usize,
-        (sink, letters): (Sink, Option<Sink>),
-    ) -> Self {
+    /// `batch` was [checked](crate::batch::admit).
+    pub(super) fn new(route: Arc<Route>, mut batch: BytesMut) -> Self {
         // Its header was parsed before.
         let _ = set_base_offset(&mut batch, 0);
-        let letter_topic = letters.as_ref().map(|sink| sink.shape.topic);
-        let mut collector = Collector::new(vec![sink], 0, Vec::new())
-            .in_one_place()
-            .tracing_sources();
-        if let Some(letters) = letters {
-            collector = collector.with_dead_letter(letters);
-        }
         Self {
-            work,
-            rules: IngestRules { on_error },
-            topic,
-            partition,
-            unpacked_bytes_max,
+            route,
             batch,
             unpacked: Vec::new(),
-            collector,
-            letter_topic,
+            collector: None,
             next: 0,
             kept: Vec::new(),
             failed: Vec::new(),
@@ -97,32 +73,27 @@ impl IngestPass {
         }
     }
 
-    /// Goes on for one turn. Blocks on guests.
-    pub(super) fn run(mut self: Box<Self>) -> Step {
+    /// Goes on in a turn that `began` a while ago. Blocks on guests.
+    pub(super) fn run(mut self: Box<Self>, chain: &mut Chain, began: Instant) -> Step {
         let bytes = std::mem::take(&mut self.batch);
         let mut unpacked = std::mem::take(&mut self.unpacked);
         let batch = match self.unpack(&bytes, &mut unpacked) {
             Ok(batch) => batch,
             Err(error) => return Step::Refused(unreadable(&error)),
         };
-        let mut chain = match self.work.chain() {
-            Ok(chain) => chain,
-            Err((plugin, error)) => return Step::Unable(format!("plugin {plugin} does not start: {error}")),
-        };
-        chain.count_in(self.work.counters(Lane::of_first_source(self.partition)));
         let selects = chain.only_selects();
         self.kept.resize(bitmap::byte_len(batch.len()), 0);
         let rest = self.next..batch.len();
-        self.collector.begin_batch(bytes_codec(&bytes), now_ms());
+        let codec = bytes_codec(&bytes);
         let mut run = Run {
             pass: &mut self,
-            chain: &mut chain,
+            chain,
             batch,
+            codec,
             selects,
-            began: Instant::now(),
+            began,
         };
         let halt = bisect(&mut run, rest).err();
-        self.work.rest(chain);
         match halt {
             Some(Halt::Enough(next)) => {
                 self.next = next;
@@ -131,7 +102,7 @@ impl IngestPass {
             }
             Some(Halt::Homeless) => Step::NoDeadLetter(bytes),
             Some(Halt::Lost(reason)) => Step::Refused(too_large(&reason)),
-            None | Some(Halt::GivenUp) => match self.finish(batch, selects) {
+            None | Some(Halt::GivenUp) => match self.finish(batch, codec, selects) {
                 Ok(mut made) => {
                     if matches!(&made.output, Output::Untouched(_)) {
                         made.output = Output::Untouched(bytes);
@@ -156,13 +127,13 @@ impl IngestPass {
             return Ok(batch);
         }
         if unpacked.is_empty() {
-            batch.decompress(unpacked, self.unpacked_bytes_max)?;
+            batch.decompress(unpacked, self.route.unpacked_bytes_max)?;
         }
         Batch::parse_trusted(unpacked)
     }
 
     /// Everything is judged: makes of it what is to be stored. What is untouched is left for the caller to put in.
-    fn finish(&mut self, batch: Batch<'_>, selects: bool) -> Result<Made, BrokerError> {
+    fn finish(&mut self, batch: Batch<'_>, codec: Codec, selects: bool) -> Result<Made, BrokerError> {
         let header = *batch.header();
         let len = batch.len();
         let sequence = header.has_producer().then_some((
@@ -175,10 +146,10 @@ impl IngestPass {
         let mut made = Made {
             output: Output::Untouched(BytesMut::new()),
             letters: Vec::new(),
-            letters_to: None,
             sequence,
             records: len as u32,
             stats: self.stats,
+            route: Arc::clone(&self.route),
         };
         if selects && self.failed.is_empty() && bitmap::count_ones(&self.kept) == len {
             made.stats.records_out = len as u64;
@@ -186,31 +157,30 @@ impl IngestPass {
             return Ok(made);
         }
         self.failed.sort_by_key(|failed| failed.index);
+        let route = Arc::clone(&self.route);
+        let mut collector = self.collector.take().unwrap_or_else(|| route.collector());
+        collector.begin_batch(codec, now_ms());
         if selects {
             for (index, record) in batch.records().map_err(|error| unreadable(&error))?.enumerate() {
                 if bitmap::get(&self.kept, index) {
-                    let pushed =
-                        self.collector
-                            .push(FIRST, index as i64, record.timestamp(), None, record.tail());
+                    let pushed = collector.push(FIRST, index as i64, record.timestamp(), None, record.tail());
                     pushed.map_err(|error| too_large(&error.to_string()))?;
                 }
             }
         }
-        let records = self.gather(len, &mut made.stats);
+        let records = self.gather(len, collector.take_sources(), &mut made.stats);
         let place = dead_letter::Place {
-            flow: self.work.flow(),
-            topic: &self.topic,
-            partition: self.partition,
+            flow: route.work.flow(),
+            topic: &route.topic,
+            partition: route.partition,
         };
-        dead_letter::send_unstored(&place, batch, &self.failed, &mut self.collector)
+        dead_letter::send_unstored(&place, batch, &self.failed, &mut collector)
             .map_err(|reason| too_large(&reason))?;
-        let out = self
-            .collector
-            .take()
-            .map_err(|error| too_large(&error.to_string()))?;
+        let out = collector.take().map_err(|error| too_large(&error.to_string()))?;
+        let letter_topic = route.letters().map(|letters| letters.partition.topic);
         let mut batches = Vec::new();
         for batch in out {
-            if Some(batch.partition.topic) == self.letter_topic {
+            if Some(batch.partition.topic) == letter_topic {
                 made.letters.push(batch);
             } else {
                 made.stats.records_out += u64::from(batch.records);
@@ -222,10 +192,10 @@ impl IngestPass {
         Ok(made)
     }
 
-    /// What became of each of the `len` records.
-    fn gather(&mut self, len: usize, stats: &mut PassStats) -> Option<Box<RecordResults>> {
+    /// What became of each of the `len` records, by the `sources` of what is to be stored.
+    fn gather(&self, len: usize, sources: Vec<i64>, stats: &mut PassStats) -> Option<Box<RecordResults>> {
         let mut outputs = vec![(0_u32, 0_u32); len];
-        for (at, source) in self.collector.take_sources().into_iter().enumerate() {
+        for (at, source) in sources.into_iter().enumerate() {
             // The sources are records of this batch, by their indices.
             let (first, count) = &mut outputs[source as usize];
             if *count == 0 {
@@ -278,7 +248,10 @@ struct Run<'a> {
     pass: &'a mut IngestPass,
     chain: &'a mut Chain,
     batch: Batch<'a>,
+    /// Of the batch as it was sent.
+    codec: Codec,
     selects: bool,
+    /// When the turn began.
     began: Instant,
 }
 
@@ -292,9 +265,13 @@ impl Bisect for Run<'_> {
         let done = if self.selects {
             self.chain.select(self.batch, range, &mut pass.kept)
         } else {
-            let made = self
-                .chain
-                .run(self.batch, range, &pass.rules, &mut pass.collector);
+            let route = &pass.route;
+            let collector = pass.collector.get_or_insert_with(|| {
+                let mut collector = route.collector();
+                collector.begin_batch(self.codec, now_ms());
+                collector
+            });
+            let made = self.chain.run(self.batch, range, &route.rules, collector);
             made.map(|made| {
                 pass.failed.extend(made.failed);
                 made.stats.guest_ns
@@ -326,8 +303,8 @@ impl Bisect for Run<'_> {
             reason,
             slow,
         } = culprit;
-        let verdict = self.pass.rules.judge(Outcome::Trap, index as i64);
-        if verdict == Verdict::DeadLetter && !self.pass.collector.has_dead_letter() {
+        let verdict = self.pass.route.rules.judge(Outcome::Trap, index as i64);
+        if verdict == Verdict::DeadLetter && self.pass.route.letters().is_none() {
             return Err(Halt::Homeless);
         }
         self.pass.failed.push(FailedRecord {

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::core::Core;
 use crate::flow::{Flow, FlowWork};
-use crate::ingest::lane::Lanes;
+use crate::ingest::lanes::Lanes;
 use crate::{Topic, flow};
 
 /// Lets producers through the loaded plugins until the flow is told to stop, which is `None`, or its topic is deleted, which

@@ -1,5 +1,6 @@
 //! Ingest flows: what they let in, and that nothing gets by.
 
+mod groups;
 mod lifecycle;
 mod repeats;
 

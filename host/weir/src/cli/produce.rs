@@ -1,5 +1,6 @@
 //! `weir produce`: one record a line.
 
+mod held_up;
 pub(super) mod lines;
 
 use std::path::PathBuf;
@@ -93,15 +94,21 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let started = Instant::now();
     let progress = Progress::bytes(input.len());
     let (groups, acknowledged) = acknowledge();
-    let sent = tokio::select! {
-        sent = send(&args, &producer, input, groups, &progress) => sent,
-        () = signals::interrupted() => Err(Failure::new(
-            "interrupted before the end of the input",
-            "what is acknowledged stays; run it again from the line after",
-        )),
+    let sending = async {
+        let sent = tokio::select! {
+            sent = send(&args, &producer, input, groups, &progress) => sent,
+            () = signals::interrupted() => Err(Failure::new(
+                "interrupted before the end of the input",
+                "what is acknowledged stays; run it again from the line after",
+            )),
+        };
+        // Everything that was sent is settled before anything is said about it.
+        (sent, producer.close().await)
     };
-    // Everything that was sent is settled before anything is said about it.
-    let flushed = producer.close().await;
+    let (sent, flushed) = tokio::select! {
+        done = sending => done,
+        never = held_up::tell(&producer, &progress) => match never {},
+    };
     let acknowledged = acknowledged
         .await
         .map_err(|error| Failure::new(error.to_string(), "report this as a bug"))?;

@@ -58,6 +58,15 @@ impl Progress {
     pub(crate) fn message(&self, message: String) {
         self.bar.set_message(message);
     }
+
+    /// Says something on standard error above the line; in a pipe, too.
+    pub(crate) fn note(&self, line: &str) {
+        self.bar.suspend(|| {
+            use std::io::Write as _;
+            // Standard error may be closed: then nobody wants to know.
+            let _ = writeln!(std::io::stderr(), "{line}");
+        });
+    }
 }
 
 impl Drop for Progress {

@@ -38,6 +38,8 @@ pub(super) struct Driver {
     written: usize,
     /// The last thing that stood in the way, for the message of those that expire.
     obstacle: String,
+    /// It does so at present: nothing was acknowledged since.
+    held_up: bool,
 }
 
 /// Why a stream is left.
@@ -58,6 +60,21 @@ impl Driver {
             prepared: Vec::new(),
             written: 0,
             obstacle: "the broker has not acknowledged it".to_owned(),
+            held_up: false,
+        }
+    }
+
+    /// Something stands in the way.
+    fn hold_up(&mut self, reason: String) {
+        self.shared.set_obstacle(Some(reason.clone()));
+        self.obstacle = reason;
+        self.held_up = true;
+    }
+
+    /// Something was acknowledged.
+    fn gets_on(&mut self) {
+        if std::mem::take(&mut self.held_up) {
+            self.shared.set_obstacle(None);
         }
     }
 
@@ -81,7 +98,7 @@ impl Driver {
                 }
                 End::Lost(error) => {
                     tracing::debug!(topic = %self.shared.topic, %error, "the produce stream was lost");
-                    self.obstacle = error.to_string();
+                    self.hold_up(error.to_string());
                     if matches!(&error, Error::Broker(error) if !error.retriable) {
                         self.pipeline.fail_all(&error.into(), &mut self.finished);
                     }
@@ -269,8 +286,12 @@ impl Driver {
         match frame.kind() {
             FrameKind::Ack => {
                 let ack = Ack::decode(&frame.body).map_err(|error| Error::Protocol(error.to_string()))?;
-                if let Some(error) = &ack.error {
-                    self.obstacle = error.to_string();
+                match &ack.error {
+                    Some(error) if error.retriable => self.hold_up(error.to_string()),
+                    // What follows from the obstacle, a gap in the sequence, is not to hide it.
+                    Some(_) if self.held_up => {}
+                    Some(error) => self.obstacle = error.to_string(),
+                    None => self.gets_on(),
                 }
                 self.pipeline
                     .acked(ack, Instant::now(), &mut self.finished)
@@ -307,7 +328,7 @@ impl Driver {
                 Err(error) => error,
             };
             tracing::debug!(topic = %shared.topic, %error, "the produce stream cannot be opened");
-            self.obstacle = error.to_string();
+            self.hold_up(error.to_string());
             if !error.retriable() {
                 let client_closed = matches!(error, Error::Closed);
                 self.fail_all(&error.into());

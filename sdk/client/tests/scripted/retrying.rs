@@ -209,6 +209,59 @@ async fn a_broker_that_never_acknowledges_runs_into_the_delivery_timeout() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_now_is_told_before_the_delivery_timeout_and_named_after_it() {
+    let broker = FakeBroker::start();
+    let (client, peer) = broker.connect().await;
+    let builder = client
+        .producer("t")
+        .batch_bytes(1)
+        .delivery_timeout(Duration::from_secs(2));
+    let (producer, (_, mut stream)) = tokio::join!(builder.build(), peer.produce(opened(1)));
+    let producer = producer.unwrap();
+    assert_eq!(producer.obstacle(), None);
+    let first = producer.send("0").await.unwrap();
+    let second = producer.send("1").await.unwrap();
+    batches(&mut stream, 2).await;
+    stream.refuse(0, ErrorCode::FlowNotRunning).await;
+    // Only because of the one before.
+    stream.refuse(0, ErrorCode::OutOfOrderSequence).await;
+    // Tried again: the first refusal has been read.
+    stream.batch().await;
+    let obstacle = producer.obstacle().expect("the broker refuses");
+    assert!(obstacle.reason.contains("FLOW_NOT_RUNNING"), "{obstacle:?}");
+    assert!(obstacle.left > Duration::ZERO && obstacle.left < Duration::from_secs(2));
+    for delivery in [first, second] {
+        let error = soon(delivery).await.unwrap_err();
+        assert!(matches!(error, ProduceError::Expired { .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(
+            said.contains("FLOW_NOT_RUNNING") && said.contains("says the test"),
+            "{said}"
+        );
+    }
+    assert_eq!(producer.obstacle(), None, "nothing waits any more");
+}
+
+#[tokio::test]
+async fn an_obstacle_is_over_with_the_first_acknowledgement() {
+    let broker = FakeBroker::start();
+    let (producer, mut stream, _peer) = one_by_one(&broker, 1).await;
+    let first = producer.send("0").await.unwrap();
+    let second = producer.send("1").await.unwrap();
+    batches(&mut stream, 2).await;
+    stream.refuse(0, ErrorCode::StorageFull).await;
+    stream.refuse(0, ErrorCode::StorageFull).await;
+    stream.batch().await;
+    assert!(producer.obstacle().is_some());
+    stream.ack(0, 0).await;
+    assert_eq!(soon(first).await.unwrap().offset, 0);
+    assert_eq!(producer.obstacle(), None, "the second is on its way");
+    stream.batch().await;
+    stream.ack(0, 1).await;
+    assert_eq!(soon(second).await.unwrap().offset, 1);
+}
+
+#[tokio::test]
 async fn a_topic_that_is_gone_after_a_reconnect_fails_what_waits_and_not_what_comes_later() {
     let broker = FakeBroker::start();
     let (producer, mut stream, peer) = one_by_one(&broker, 1).await;

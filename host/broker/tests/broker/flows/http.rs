@@ -1,5 +1,7 @@
 //! Flows whose plugins call out over HTTP: what they are granted, and that a host that does not answer holds up nobody else.
 
+mod everywhere;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,7 +13,8 @@ use crate::support::{
     wait_for_records,
 };
 
-/// A web server. Answers with the path; those below `/slow` only once it is released.
+/// A web server. Answers with the path; those below `/slow` only once it is released, those below `/missing` with 404, and those
+/// below `/lines/N` with what follows the first N of three lines.
 struct Web {
     address: SocketAddr,
     gate: Arc<Gate>,
@@ -94,14 +97,28 @@ fn serve(stream: &TcpStream, gate: &Gate) -> std::io::Result<()> {
             gate.changed.notify_all();
             drop(gate.changed.wait_while(state, |state| !state.open).unwrap());
         }
+        let (status, body) = answer(path);
         let mut out = stream;
         write!(
             out,
-            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{path}",
-            path.len()
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
         )?;
     }
     Ok(())
+}
+
+fn answer(path: String) -> (&'static str, String) {
+    if path.starts_with("/missing") {
+        return ("404 Not Found", String::new());
+    }
+    match path.strip_prefix("/lines/").map(str::parse::<usize>) {
+        Some(after) => (
+            "200 OK",
+            ["one", "two", "three"][after.unwrap().min(3)..].join("\n"),
+        ),
+        None => ("200 OK", path),
+    }
 }
 
 async fn broker(topics: &[(&str, u32)]) -> Broker {

@@ -107,3 +107,35 @@ async fn pipelined_repeats_are_recognised_before_the_first_is_on_disk() {
     assert_eq!(values(&broker, "a", 0).await.len(), 50);
     broker.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_comes_again_is_counted_once() {
+    let broker = with(1, &[("a", 1)], &["json-filter"]).await;
+    below_ten(&broker).await;
+    let count = async || {
+        let partition = broker.describe_flow("f").await.unwrap().partitions[0];
+        (partition.records_in, partition.records_out, partition.dropped)
+    };
+    let batches = [
+        (0, vec![number(1), number(2)]),
+        (2, vec![number(3), number(30)]),
+        (4, vec![number(40), number(50)]),
+    ];
+    for _ in 0..3 {
+        for (sequence, numbers) in &batches {
+            send(&broker, 0, sequenced(*sequence, numbers)).await.unwrap();
+        }
+        assert_eq!(count().await, (6, 3, 3));
+    }
+    // Neither is what the log refuses.
+    let gap = refusal(&broker, sequenced(60, &[number(1)])).await;
+    assert_eq!(gap.kind, ErrorKind::OutOfOrderSequence);
+    assert_eq!(count().await, (6, 3, 3));
+    // What nobody waits for is stored all the same; so is what has no number that would tell a repeat.
+    let topic = broker.topic("a").unwrap();
+    drop(topic.produce(0, batch(&[number(4), number(60)])).await.unwrap());
+    send(&broker, 0, batch(&[number(5), number(70)])).await.unwrap();
+    send(&broker, 0, batch(&[number(80)])).await.unwrap();
+    assert_eq!(count().await, (11, 5, 6));
+    broker.shutdown().await;
+}
