@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 use wasmtime::component::Func;
+use weir_batch::frame::Checked;
 use weir_batch::{BatchHeader, Codec};
 
 use crate::metrics::Meter;
@@ -109,12 +110,13 @@ impl Instance {
     }
 
     /// Runs a transform over one uncompressed batch. `frame` is replaced by its output frame, checked whole: whoever reads it with
-    /// [`weir_batch::frame::Reader`] finds nothing wrong.
+    /// [`weir_batch::frame::Reader`] finds nothing wrong, and with the answer need not look for it
+    /// ([`again`](weir_batch::frame::Reader::again)).
     ///
     /// # Errors
     ///
     /// [`CallError`]; `frame` is empty then.
-    pub fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError> {
+    pub fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<Checked, CallError> {
         self.checked_call(Kind::Transform, batch, frame, |frame, records, instance| {
             check_frame(frame, records, instance.outputs.len() as u32, &instance.limits)
         })
@@ -192,13 +194,13 @@ impl Instance {
         self.stats.memory_bytes
     }
 
-    fn checked_call(
+    fn checked_call<T>(
         &mut self,
         kind: Kind,
         batch: &[u8],
         out: &mut Vec<u8>,
-        check: impl FnOnce(&[u8], u32, &Self) -> Result<(), CallError>,
-    ) -> Result<(), CallError> {
+        check: impl FnOnce(&[u8], u32, &Self) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         out.clear();
         self.check_kind(kind)?;
         let header = input_header(batch)?;
@@ -224,11 +226,12 @@ impl Instance {
             if kind == Kind::Transform || output.len() > self.limits.output_bytes_max {
                 self.check_output(output.len(), records)?;
             }
-            check(&output, records, self)?;
-            Ok(output)
+            let found = check(&output, records, self)?;
+            Ok((output, found))
         });
-        *out = self.settle(checked)?;
-        Ok(())
+        let found;
+        (*out, found) = self.settle(checked)?;
+        Ok(found)
     }
 
     fn check_output(&self, bytes: usize, records: u32) -> Result<(), CallError> {

@@ -21,13 +21,13 @@ pub(crate) fn check_bitmap(bytes: &[u8], records: u32) -> Result<(), CallError> 
     Ok(())
 }
 
-/// Checks a transform's answer for a batch of `records`, whole.
+/// Checks a transform's answer for a batch of `records`, whole: what was found out about it.
 pub(crate) fn check_frame(
     bytes: &[u8],
     records: u32,
     outputs: u32,
     limits: &Limits,
-) -> Result<(), CallError> {
+) -> Result<frame::Checked, CallError> {
     let reader = frame::Reader::new(bytes, records, outputs).map_err(|error| CallError::BadOutput {
         reason: error.to_string(),
     })?;
@@ -46,5 +46,5 @@ pub(crate) fn check_frame(
             limit,
         });
     }
-    Ok(())
+    Ok(reader.checked())
 }

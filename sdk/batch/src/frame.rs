@@ -27,7 +27,7 @@ mod writer;
 
 pub use entry::{Entry, OutputPartition, Target};
 pub use error::FrameError;
-pub use reader::{Entries, Reader};
+pub use reader::{Checked, Entries, Reader};
 pub use writer::Writer;
 
 /// The version written, and the only one read.

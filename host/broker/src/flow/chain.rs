@@ -243,14 +243,18 @@ impl Chain {
                 keep = Keep::of(&self.bitmap, records.batch.len());
                 continue;
             }
-            stage.transform(records.batch, &mut self.frame, &mut self.took_ns)?;
+            let checked = stage.transform(records.batch, &mut self.frame, &mut self.took_ns)?;
             let plugin = stage.plugin.as_str();
             let fault = |reason: String| stage.fault(reason);
 
             let chooses = self.chooser == Some(index);
             let outputs = if chooses { out.outputs() } else { 1 };
-            let frame = Reader::new(&self.frame, records.batch.len() as u32, outputs)
-                .map_err(|error| fault(format!("the plugin returned a bad frame: {error}")))?;
+            let inputs = records.batch.len() as u32;
+            let frame = match checked {
+                Some(checked) if checked.outputs() == outputs => Reader::again(&self.frame, inputs, checked),
+                _ => Reader::new(&self.frame, inputs, outputs),
+            };
+            let frame = frame.map_err(|error| fault(format!("the plugin returned a bad frame: {error}")))?;
             let last = index + 1 == stages;
             // Nothing goes out before it is known that nothing stops the run.
             let too_large = last && self.frame.len() > out.tail_bytes_safe();

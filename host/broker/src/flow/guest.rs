@@ -1,5 +1,6 @@
 //! The guests of a chain, as the chain calls them.
 
+use weir_batch::frame::Checked;
 use weir_runtime::{CallError, Instance, StateStore, Stats};
 
 /// A plugin that is set up and can be called. Calls block until the guest is done or stopped.
@@ -7,8 +8,8 @@ pub(crate) trait Guest: Send {
     /// Writes a bitmap of the records to keep to `bitmap`, whose former content is lost.
     fn filter(&mut self, batch: &[u8], bitmap: &mut Vec<u8>) -> Result<(), CallError>;
 
-    /// Writes an output frame to `frame`, whose former content is lost.
-    fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError>;
+    /// Writes an output frame to `frame`, whose former content is lost. What is known of it, if it was checked.
+    fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<Option<Checked>, CallError>;
 
     /// The version of its keyed state.
     fn state_version(&mut self) -> Result<u32, CallError>;
@@ -32,8 +33,8 @@ impl Guest for Instance {
         Instance::filter(self, batch, bitmap)
     }
 
-    fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<(), CallError> {
-        Instance::transform(self, batch, frame)
+    fn transform(&mut self, batch: &[u8], frame: &mut Vec<u8>) -> Result<Option<Checked>, CallError> {
+        Instance::transform(self, batch, frame).map(Some)
     }
 
     fn state_version(&mut self) -> Result<u32, CallError> {

@@ -26,6 +26,21 @@ struct Input {
     outputs: u32,
 }
 
+/// What [`Reader::new`] found out about a frame, for whoever reads it again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Checked {
+    outputs: u32,
+    emitted: u32,
+    placed: u32,
+}
+
+impl Checked {
+    /// Outputs that the frame was checked for.
+    pub fn outputs(&self) -> u32 {
+        self.outputs
+    }
+}
+
 impl<'a> Reader<'a> {
     /// Checks `bytes` as one frame for an input of `input_record_count` records and a transform with `outputs`
     /// outputs: version, count, every index, every record with its headers, every reason, and that the frame ends
@@ -82,6 +97,26 @@ impl<'a> Reader<'a> {
                 outputs,
             },
         })
+    }
+
+    /// What was found out about the frame, if it was checked.
+    pub fn checked(&self) -> Checked {
+        Checked {
+            outputs: self.input.outputs,
+            emitted: self.emitted,
+            placed: self.placed,
+        }
+    }
+
+    /// Reads a frame as [`trusted`](Self::trusted) does, and knows what `checked` does, which is of the same bytes and as many input records.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`trusted`](Self::trusted).
+    pub fn again(bytes: &'a [u8], input_record_count: u32, checked: Checked) -> Result<Self, FrameError> {
+        let mut reader = Self::trusted(bytes, input_record_count, checked.outputs)?;
+        (reader.emitted, reader.placed) = (checked.emitted, checked.placed);
+        Ok(reader)
     }
 
     /// Entries of the frame.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use weir_batch::frame::Checked;
 use weir_batch::{Batch, bitmap};
 use weir_runtime::{CallError, Stats};
 
@@ -47,14 +48,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Has a transform make a frame of a batch; nothing is checked about the frame. Adds the nanoseconds that took to `took_ns`, after
-    /// an error too.
+    /// Has a transform make a frame of a batch. What is known of the frame, if it was checked. Adds the nanoseconds that took to `took_ns`,
+    /// after an error too.
     pub(super) fn transform(
         &mut self,
         batch: Batch<'_>,
         frame: &mut Vec<u8>,
         took_ns: &mut u64,
-    ) -> Result<(), ChainError> {
+    ) -> Result<Option<Checked>, ChainError> {
         let began = Instant::now();
         let called = self.guest.transform(batch.as_bytes(), frame);
         *took_ns += began.elapsed().as_nanos() as u64;

@@ -1,5 +1,5 @@
 use weir_batch::Codec;
-use weir_batch::frame::Writer;
+use weir_batch::frame::{Checked, Writer};
 use weir_runtime::{CallError, Stats};
 
 use super::*;
@@ -49,7 +49,7 @@ impl Guest for Fake {
         Ok(())
     }
 
-    fn transform(&mut self, batch: &[u8], out: &mut Vec<u8>) -> Result<(), CallError> {
+    fn transform(&mut self, batch: &[u8], out: &mut Vec<u8>) -> Result<Option<Checked>, CallError> {
         self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let batch = Batch::parse(batch).unwrap();
         let mut writer = Writer::new(Vec::new());
@@ -79,7 +79,7 @@ impl Guest for Fake {
             }
         }
         *out = writer.finish();
-        Ok(())
+        Ok(None)
     }
 
     fn set_seed(&mut self, _: u64) {}

@@ -130,7 +130,7 @@ fn in_turns(
 fn call(guest: &mut Instance, batch: &[u8], answer: &mut Vec<u8>) -> Result<(), String> {
     match guest.plugin().kind() {
         Kind::Filter => guest.filter(batch, answer),
-        _ => guest.transform(batch, answer),
+        _ => guest.transform(batch, answer).map(drop),
     }
     .map_err(|error| error.to_string())
 }

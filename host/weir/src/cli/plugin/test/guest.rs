@@ -167,7 +167,7 @@ impl Guest {
         let before = self.instance.guest_time();
         match self.kind {
             Kind::Filter => self.instance.filter(batch, answer),
-            _ => self.instance.transform(batch, answer),
+            _ => self.instance.transform(batch, answer).map(drop),
         }?;
         self.timed.calls += 1;
         self.timed.records += records as u64;
