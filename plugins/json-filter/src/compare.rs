@@ -65,16 +65,10 @@ impl Comparison {
             (Self::Missing, found) => found.is_none(),
             (_, None) => false,
             (Self::Contains(operand), Some(value)) => operand.is_in(value),
-            // A null is neither before nor after a number: what has no order with the value is not kept for it.
-            (Self::Order(operand, orders), Some(value))
-                if orders.is_ordering() && !operand.has_order_with(value) =>
-            {
-                false
-            }
-            (Self::Order(operand, orders), Some(value)) => match operand.compare(value) {
-                Ordering::Less => orders.less,
-                Ordering::Equal => orders.equal,
-                Ordering::Greater => orders.greater,
+            (Self::Order(operand, orders), Some(value)) => match operand.order_with(value) {
+                Some(ordering) => orders.include(ordering),
+                // A null is neither before nor after a number: what has no order with the value is not kept for it.
+                None => !orders.is_ordering() && orders.include(operand.compare(value)),
             },
         }
     }
@@ -84,6 +78,15 @@ impl Orders {
     /// Whether this is one of `lt`, `le`, `gt` and `ge`, and not `eq` or `ne`.
     fn is_ordering(self) -> bool {
         self.less != self.greater
+    }
+
+    #[inline]
+    fn include(self, ordering: Ordering) -> bool {
+        match ordering {
+            Ordering::Less => self.less,
+            Ordering::Equal => self.equal,
+            Ordering::Greater => self.greater,
+        }
     }
 }
 
@@ -96,17 +99,18 @@ impl Operand {
         })
     }
 
-    /// Numbers have an order with numbers, strings with text.
+    /// How the field's value stands to the operand, if there is an order between them: numbers have one with numbers, strings with text.
     #[inline]
-    fn has_order_with(&self, value: Value<'_>) -> bool {
-        match value.kind() {
-            Kind::String => self.number.is_none(),
-            _ => self.number.is_some() && value.number().is_some(),
+    fn order_with(&self, value: Value<'_>) -> Option<Ordering> {
+        match (value.kind(), self.number) {
+            // Both come from JSON's grammar, which has no NaN.
+            (Kind::Number, Some(number)) => value.number()?.partial_cmp(&number),
+            (Kind::String, None) => Some(self.compare(value)),
+            _ => None,
         }
     }
 
-    /// How the field's value stands to the operand.
-    #[inline]
+    /// How the field's value stands to the operand: as numbers if both are, otherwise as text.
     fn compare(&self, value: Value<'_>) -> Ordering {
         if let (Some(left), Some(right)) = (value.number(), self.number) {
             // Both come from JSON's grammar, which has no NaN.

@@ -14,7 +14,7 @@ const LANE_BYTES: usize = 16;
 /// When `at` is behind the end of `text`.
 #[inline]
 pub fn places(text: &[u8], at: usize, byte: u8) -> u64 {
-    let of = |block: &[u8; BLOCK_BYTES]| mask(lanes(block), |bytes| bytes.simd_eq(u8x16::splat(byte)));
+    let of = |block: &[u8; BLOCK_BYTES]| mask(lanes(block), 0, |bytes| bytes.simd_eq(u8x16::splat(byte)));
     let rest = &text[at..];
     match (rest.first_chunk(), text.last_chunk()) {
         (Some(block), _) => of(block),
@@ -88,10 +88,17 @@ impl Masks {
     /// Of the block that begins at `at`, which is in `text`. Two bytes may be wanted.
     #[inline(always)]
     pub(crate) fn of(text: &[u8], at: usize, wanted: [u8; 2], carry: &mut Carry) -> Self {
-        let bytes = match text[at..].first_chunk::<BLOCK_BYTES>() {
-            Some(block) => Self::of_bytes(block, wanted),
-            None => Self::of_rest(text, at, wanted),
+        let padded;
+        let (block, before) = match (text[at..].first_chunk(), text.last_chunk()) {
+            (Some(block), _) => (block, 0),
+            // Less than a block: bytes before it are looked at once more, rather than any behind it.
+            (None, Some(block)) => (block, BLOCK_BYTES - (text.len() - at)),
+            (None, None) => {
+                padded = self::padded(&text[at..]);
+                (&padded, 0)
+            }
         };
+        let bytes = Self::of_bytes(block, wanted, before);
         let mut quotes = bytes.quotes;
         if bytes.backslashes | carry.escaped != 0 {
             quotes &= !escaped(bytes.backslashes, carry);
@@ -118,44 +125,24 @@ impl Masks {
         self.colons & !(after_quote & !after_wanted)
     }
 
-    /// Of bytes, whatever they are in.
+    /// Of bytes, whatever they are in, without those `before` the first.
     #[inline(always)]
-    fn of_bytes(block: &[u8; BLOCK_BYTES], wanted: [u8; 2]) -> Self {
+    fn of_bytes(block: &[u8; BLOCK_BYTES], wanted: [u8; 2], before: usize) -> Self {
         let lanes = lanes(block);
         let wanted = wanted.map(u8x16::splat);
         Self {
-            quotes: mask(lanes, |bytes| bytes.simd_eq(u8x16::splat(b'"'))),
-            backslashes: mask(lanes, |bytes| bytes.simd_eq(u8x16::splat(b'\\'))),
+            quotes: mask(lanes, before, |bytes| bytes.simd_eq(u8x16::splat(b'"'))),
+            backslashes: mask(lanes, before, |bytes| bytes.simd_eq(u8x16::splat(b'\\'))),
             // One bit is what makes a brace of a bracket.
-            brackets: mask(lanes, |bytes| {
+            brackets: mask(lanes, before, |bytes| {
                 let bytes = bytes | u8x16::splat(b'{' ^ b'[');
                 bytes.simd_eq(u8x16::splat(b'{')) | bytes.simd_eq(u8x16::splat(b'}'))
             }),
-            colons: mask(lanes, |bytes| bytes.simd_eq(u8x16::splat(b':'))),
-            commas: mask(lanes, |bytes| bytes.simd_eq(u8x16::splat(b','))),
-            wanted: mask(lanes, |bytes| bytes.simd_eq(wanted[0]) | bytes.simd_eq(wanted[1])),
-        }
-    }
-
-    /// Of what is left of a text, less than a block.
-    #[inline(never)]
-    fn of_rest(text: &[u8], at: usize, wanted: [u8; 2]) -> Self {
-        let rest = &text[at..];
-        match text.last_chunk::<BLOCK_BYTES>() {
-            // Bytes before the rest are looked at once more, rather than any behind it.
-            Some(block) => {
-                let before = BLOCK_BYTES - rest.len();
-                let masks = Self::of_bytes(block, wanted);
-                Self {
-                    quotes: masks.quotes >> before,
-                    backslashes: masks.backslashes >> before,
-                    brackets: masks.brackets >> before,
-                    colons: masks.colons >> before,
-                    commas: masks.commas >> before,
-                    wanted: masks.wanted >> before,
-                }
-            }
-            None => Self::of_bytes(&padded(rest), wanted),
+            colons: mask(lanes, before, |bytes| bytes.simd_eq(u8x16::splat(b':'))),
+            commas: mask(lanes, before, |bytes| bytes.simd_eq(u8x16::splat(b','))),
+            wanted: mask(lanes, before, |bytes| {
+                bytes.simd_eq(wanted[0]) | bytes.simd_eq(wanted[1])
+            }),
         }
     }
 }
@@ -175,9 +162,10 @@ fn padded(rest: &[u8]) -> [u8; BLOCK_BYTES] {
 }
 
 #[inline(always)]
-fn mask(lanes: [u8x16; 4], class: impl Fn(u8x16) -> u8x16) -> u64 {
+fn mask(lanes: [u8x16; 4], before: usize, class: impl Fn(u8x16) -> u8x16) -> u64 {
     let bits = |lane: usize| u64::from(class(lanes[lane]).to_bitmask());
-    bits(0) | bits(1) << LANE_BYTES | bits(2) << (2 * LANE_BYTES) | bits(3) << (3 * LANE_BYTES)
+    let all = bits(0) | bits(1) << LANE_BYTES | bits(2) << (2 * LANE_BYTES) | bits(3) << (3 * LANE_BYTES);
+    all >> before
 }
 
 /// The bytes that a backslash escapes: those after an odd number of backslashes.

@@ -163,7 +163,7 @@ impl<'a> Colon<'a> {
     #[inline]
     fn exactly(&self, name: &[u8]) -> Option<usize> {
         let start = self.at.checked_sub(name.len() + 2)?;
-        (self.text[start] == b'"' && self.text[start + 1..self.at - 1] == *name).then_some(start)
+        (self.text[start] == b'"' && is_same(&self.text[start + 1..self.at - 1], name)).then_some(start)
     }
 
     /// The value, the place where it begins, and the one after it.
@@ -182,6 +182,18 @@ impl<'a> Colon<'a> {
     #[inline]
     pub(crate) fn value_start(&self) -> usize {
         skip::space(self.text, self.at + 1)
+    }
+}
+
+/// Equality without a call: names are short.
+#[inline(always)]
+fn is_same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    match (left.first_chunk::<8>(), right.first_chunk::<8>()) {
+        (Some(first), Some(other)) => first == other && (left.len() == 8 || left[8..] == right[8..]),
+        _ => left.iter().zip(right).all(|(byte, other)| byte == other),
     }
 }
 
