@@ -54,9 +54,23 @@ pub(super) enum Command {
 pub(super) struct Upload {
     /// The WebAssembly file
     file: PathBuf,
-    /// The plugin's name
+    /// The plugin's name [default: the file's, without its ending]
     #[arg(long)]
-    name: String,
+    name: Option<String>,
+}
+
+impl Upload {
+    /// The name that was given, or that of the file. The broker says what is wrong with it, if anything is.
+    fn name(&self) -> String {
+        let of_file = || {
+            self.file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        self.name.clone().unwrap_or_else(of_file)
+    }
 }
 
 pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
@@ -71,9 +85,9 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let admin = client.admin();
     match command {
         Command::New(_) | Command::Build(_) | Command::Test(_) => Ok(()),
-        Command::Upload(Upload { file, name }) => {
-            let wasm = read(&file)?;
-            let uploaded = admin.upload_plugin(&name, wasm, None).await?;
+        Command::Upload(upload) => {
+            let wasm = read(&upload.file)?;
+            let uploaded = admin.upload_plugin(&upload.name(), wasm, None).await?;
             let plugin = uploaded.plugin;
             let verb = if uploaded.already_present {
                 "is there already:"
@@ -191,4 +205,20 @@ fn describe(plugin: &PluginInfo) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_named_like_its_file_unless_told_otherwise() {
+        let mut upload = Upload {
+            file: PathBuf::from("late/late-flights.wasm"),
+            name: None,
+        };
+        assert_eq!(upload.name(), "late-flights");
+        upload.name = Some("late".to_owned());
+        assert_eq!(upload.name(), "late");
+    }
 }

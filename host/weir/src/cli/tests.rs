@@ -43,6 +43,7 @@ fn every_word_that_scripts_rely_on_is_understood() {
         "weir plugin test f.wasm --state state.jsonl",
         "weir plugin test f.wasm --polls 3 --cursor 17 --output json",
         "weir plugin upload f.wasm --name n",
+        "weir plugin upload folder/f.wasm",
         "weir plugin list",
         "weir plugin describe n@1",
         "weir plugin delete n",
