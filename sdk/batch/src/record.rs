@@ -30,7 +30,9 @@ impl<'a> Record<'a> {
         self.timestamp_delta
     }
 
-    /// Offset of the record in its partition, as far as the batch's base offset is set.
+    /// Offset of the record in its partition, as far as the batch's base offset is set. A plugin sees the source's where it gets the source's
+    /// batch; behind a filter of the same flow that dropped records, or a transform, the batch is made anew and counts from 0, as on
+    /// ingest.
     #[inline]
     pub fn offset(&self) -> i64 {
         self.offset
