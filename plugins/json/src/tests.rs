@@ -312,3 +312,47 @@ fn long_records_are_read_across_blocks() {
         }
     }
 }
+
+/// Looks into a value as deep as it goes; whatever is wrong with it ends that.
+fn walk(value: Value<'_>, depth: usize) {
+    let _ = (value.number(), value.text().map(|text| text.unescaped().len()));
+    if depth < 50 {
+        let members = value.members().into_iter().flatten().flatten();
+        members.for_each(|(_, value)| walk(value, depth + 1));
+        let elements = value.elements().into_iter().flatten().flatten();
+        elements.for_each(|value| walk(value, depth + 1));
+    }
+}
+
+#[test]
+fn whatever_bytes_there_are_nothing_panics() {
+    const PIECES: [&str; 16] = [
+        "{", "}", "[", "]", ":", ",", "\"", "\\", "\"a\":", "\"a\" :", " ", "1", "-", "null", "\"b\"",
+        "\u{fffd}",
+    ];
+    let mut seed = 11_u64;
+    for round in 0..20_000 {
+        let mut text = if round % 2 == 0 {
+            "{\"a\":".to_owned()
+        } else {
+            String::new()
+        };
+        for _ in 0..round % 60 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(PIECES[(seed >> 33) as usize % PIECES.len()]);
+        }
+        let bytes = text.as_bytes();
+        let _ = Value::parse(bytes).map(|value| walk(value, 0));
+        for path in [["a"].as_slice(), &[""], &["a", "a"], &["missing"]] {
+            let _ = find(bytes, path).map(|value| value.map(|value| walk(value, 0)));
+        }
+        if let Some(mut colons) = colons(bytes, Endings::default()) {
+            while let Ok(Some(colon)) = colons.next_colon() {
+                let _ = (
+                    colon.start_of(b"a"),
+                    colon.value().map(|(value, _)| walk(value, 0)),
+                );
+            }
+        }
+    }
+}
