@@ -27,6 +27,20 @@ pub enum Level {
     Critical,
 }
 
+impl Level {
+    /// Its name, as WIT has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// Where the lines of an instance go. They arrive truncated and within the log rate.
 pub trait LogSink: Send + Sync {
     /// One line without its end. Called on the thread that calls the guest: must not block.

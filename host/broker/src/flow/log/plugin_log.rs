@@ -113,15 +113,7 @@ impl PluginLog {
 
 impl LogSink for PluginLog {
     fn log(&self, level: Level, line: &str) {
-        let level = match level {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-            Level::Critical => "critical",
-        };
-        let said = Said::now(level, line);
+        let said = Said::now(level.name(), line);
         let mut state = self.state();
         let Some(call) = &mut state.call else {
             drop(state);

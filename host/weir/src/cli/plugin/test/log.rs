@@ -35,16 +35,11 @@ impl CallLog {
 
 impl LogSink for CallLog {
     fn log(&self, level: Level, line: &str) {
-        let level = match level {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-            // The last words before a trap: they are its reason, and shown as such.
-            Level::Critical => return,
-        };
+        // The last words before a trap: they are its reason, and shown as such.
+        if level == Level::Critical {
+            return;
+        }
         // Writing into memory cannot fail.
-        let _ = writeln!(self.lines(), "log {level}: {}", indented(line, 4));
+        let _ = writeln!(self.lines(), "log {}: {}", level.name(), indented(line, 4));
     }
 }
